@@ -33,7 +33,7 @@ describe("bash completion", () => {
 
 	it("offers l3dsr's subcommands, and the options of the typed one", () => {
 		assert.ok(offered("l3dsr", "").includes("status"));
-		assert.ok(!offered("l3dsr", "").includes("lab-agent"));
+		assert.ok(!offered("l3dsr", "").includes("lab-worker"));
 		assert.deepEqual(offered("l3dsr", "up", "--dry"), ["--dry-run"]);
 	});
 

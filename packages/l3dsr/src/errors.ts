@@ -54,7 +54,7 @@ export type ErrorCode =
 	// The lab (src/lab)
 	| "LAB_EXISTS"
 	| "LAB_NOT_FOUND"
-	| "LAB_AGENT"
+	| "LAB_WORKER"
 	| "LAB_CLAIM"
 	// What the agent serves (src/serve)
 	| "API_REQUEST"

@@ -142,7 +142,7 @@ export const ERROR_TABLE: { readonly [C in ErrorCode]: { readonly exit: ExitCode
 		// The lab (src/lab)
 		LAB_EXISTS: { exit: EXIT.failed, means: "a lab with that name exists already" },
 		LAB_NOT_FOUND: { exit: EXIT.failed, means: "no lab with that name exists on this machine" },
-		LAB_AGENT: {
+		LAB_WORKER: {
 			exit: EXIT.failed,
 			means: "a process that the lab runs in one of its namespaces failed or did not answer in time",
 		},

@@ -85,7 +85,7 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 		streams: true,
 		load: () => import("./lab.ts"),
 	},
-	{ name: "lab-agent", summary: "", hidden: true, load: () => import("./lab-agent.ts") },
+	{ name: "lab-worker", summary: "", hidden: true, load: () => import("./lab-worker.ts") },
 	{ name: "real-names", summary: "", hidden: true, load: () => import("./real-names.ts") },
 	{ name: "serve-http", summary: "", hidden: true, streams: true, load: () => import("./serve-http.ts") },
 	{ name: "version", summary: "version, kernel and features", load: () => import("./version.ts") },

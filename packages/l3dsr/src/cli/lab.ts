@@ -26,7 +26,7 @@ interface Options {
 	readonly json?: boolean;
 }
 
-const AGENT = "lab-agent";
+const WORKER = "lab-worker";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command
@@ -85,13 +85,13 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 		balancer: options.director,
 		name: `l3lab-${process.pid}`,
 		commands: {
-			agent: [...commandBeside(context, "l3dsr"), AGENT],
+			worker: [...commandBeside(context, "l3dsr"), WORKER],
 			command: (name) => commandBeside(context, name),
 		},
 		environment: env,
 		signal,
 	});
-	// Ends the agents, and with them everything that waits for one.
+	// Ends the workers, and with them everything that waits for one.
 	signal.addEventListener("abort", () => void lab[Symbol.asyncDispose]());
 
 	print(openingText(style, lab.topology.name, rules));
@@ -150,7 +150,7 @@ function keptText(context: CliContext, { topology }: Lab): string {
 }
 
 async function down(context: CliContext, name: string, json: boolean): Promise<ExitCode> {
-	const others = takeDown(name, (commandLine) => commandLine.includes(AGENT));
+	const others = takeDown(name, (commandLine) => commandLine.includes(WORKER));
 	if (json) {
 		writeJson(context.stdout, "lab-down", { lab: name, processesLeft: others });
 	} else {

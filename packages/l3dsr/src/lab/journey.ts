@@ -23,7 +23,7 @@ export async function followJourneys(
 
 async function askOnce(lab: Lab, vip: Address, timeoutMs: number): Promise<Reply<HttpAnswer>> {
 	const question = { address: vip.text, port: HTTP_PORT, path: "/", timeoutMs };
-	return await lab.agent("client").call("http", question);
+	return await lab.worker("client").call("http", question);
 }
 
 function journeyOf(vip: Address, reply: Reply<HttpAnswer>, seen: Seen): Journey {

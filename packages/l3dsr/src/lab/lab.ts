@@ -1,9 +1,9 @@
 /**
- * A running lab: the topology, an agent on every host, services on the real servers, captures everywhere.
+ * A running lab: the topology, a worker on every host, services on the real servers, captures everywhere.
  *
  *     await using lab = await openLab({ name, commands, environment });
  *     await lab.addRules();
- *     const reply = await lab.agent("client").call("http", { address: "72.30.38.140", … });
+ *     const reply = await lab.worker("client").call("http", { address: "72.30.38.140", … });
  *
  * Whatever happens in between, disposing of it ends its processes and deletes its namespaces.
  */
@@ -11,7 +11,6 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NetworkNamespace, namedNamespacePath, namespaceProcesses } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
-import { AgentProcess } from "./agent-process.ts";
 import { type Balancer, DIRECTOR_FILES, directorRuleset } from "./director.ts";
 import { type LabEnvironment, runToEnd } from "./host-program.ts";
 import {
@@ -45,11 +44,12 @@ import {
 	type Topology,
 	topologyOf,
 } from "./topology.ts";
+import { WorkerProcess } from "./worker-process.ts";
 
 /** How to start this installation of l3dsr. */
 export interface LabCommands {
-	/** Starts an agent. */
-	readonly agent: readonly string[];
+	/** Starts a worker. */
+	readonly worker: readonly string[];
 	/** Starts another command, such as `iptables-daddr`. */
 	readonly command: (name: string) => readonly string[];
 }
@@ -71,7 +71,7 @@ export type SavedRules = Readonly<Record<RealServer, readonly { program: string;
 export class Lab implements AsyncDisposable {
 	readonly topology: Topology;
 	readonly #options: LabOptions;
-	readonly #agents: Map<Host, AgentProcess>;
+	readonly #workers: Map<Host, WorkerProcess>;
 	#released = false;
 	#disposed: Promise<void> | undefined;
 
@@ -80,18 +80,18 @@ export class Lab implements AsyncDisposable {
 		this.topology = topology;
 		this.#options = options;
 		const start = (host: Host) =>
-			new AgentProcess(host, topology.namespaces[host], options.commands.agent, options.environment);
-		this.#agents = new Map(HOSTS.map((host) => [host, start(host)]));
+			new WorkerProcess(host, topology.namespaces[host], options.commands.worker, options.environment);
+		this.#workers = new Map(HOSTS.map((host) => [host, start(host)]));
 	}
 
 	get datapath(): LabDatapath["datapath"] {
 		return this.#options.datapath;
 	}
 
-	agent(host: Host): AgentProcess {
-		const agent = this.#agents.get(host);
-		if (agent === undefined) throw new RangeError(`no agent runs on ${host}`);
-		return agent;
+	worker(host: Host): WorkerProcess {
+		const worker = this.#workers.get(host);
+		if (worker === undefined) throw new RangeError(`no worker runs on ${host}`);
+		return worker;
 	}
 
 	/** Runs a program on a host and returns its output. Throws PROGRAM_FAILED. */
@@ -170,10 +170,10 @@ export class Lab implements AsyncDisposable {
 	/** Leaves namespaces and services running after this process has ended. `takeDown` ends them. */
 	async leave(): Promise<void> {
 		await onEach(HOSTS, async (host) => {
-			const agent = this.agent(host);
-			if (!isRealServer(host)) return await agent[Symbol.asyncDispose](); // it serves nothing
-			await agent.call("stay", null);
-			agent.release();
+			const worker = this.worker(host);
+			if (!isRealServer(host)) return await worker[Symbol.asyncDispose](); // it serves nothing
+			await worker.call("stay", null);
+			worker.release();
 		});
 		this.#released = true;
 	}
@@ -187,7 +187,7 @@ export class Lab implements AsyncDisposable {
 	async #dispose(): Promise<void> {
 		if (this.#released) return;
 		try {
-			await onEach([...this.#agents.values()], (agent) => agent[Symbol.asyncDispose]());
+			await onEach([...this.#workers.values()], (worker) => worker[Symbol.asyncDispose]());
 		} finally {
 			destroyTopology(this.topology.name);
 		}
@@ -196,7 +196,7 @@ export class Lab implements AsyncDisposable {
 
 /**
  * Builds a lab with running directors and without rules on the real servers. Throws what `buildTopology` throws, and
- * LAB_AGENT, and leaves nothing behind.
+ * LAB_WORKER, and leaves nothing behind.
  */
 export async function openLab(options: LabOptions): Promise<Lab> {
 	options.signal?.throwIfAborted();
@@ -205,12 +205,12 @@ export async function openLab(options: LabOptions): Promise<Lab> {
 	try {
 		options.signal?.throwIfAborted();
 		if (needsCompleteChecksums(options)) completeChecksums(topology);
-		await onEach(HOSTS, (host) => lab.agent(host).call("capture", { devices: devicesOf(host) }));
+		await onEach(HOSTS, (host) => lab.worker(host).call("capture", { devices: devicesOf(host) }));
 		await lab.startDirectors();
 		await onEach(REAL_SERVERS, async (server) => {
 			const own = FAMILIES.map((family) => addressOf(server, family));
 			const addresses = [...VIPS.map(({ vip }) => vip), ...own].map(({ text }) => text);
-			await lab.agent(server).call("serve", { server, httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });
+			await lab.worker(server).call("serve", { server, httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });
 		});
 		return lab;
 	} catch (error) {
@@ -220,10 +220,10 @@ export async function openLab(options: LabOptions): Promise<Lab> {
 }
 
 /**
- * Ends the agents of a lab that was left running (or whose l3dsr was killed) and deletes its namespaces. Returns the
+ * Ends the workers of a lab that was left running (or whose l3dsr was killed) and deletes its namespaces. Returns the
  * ids of other processes in them, which keep a namespace alive without a name until they end. Throws LAB_NOT_FOUND.
  */
-export function takeDown(name: string, isAgent: (commandLine: readonly string[]) => boolean): number[] {
+export function takeDown(name: string, isWorker: (commandLine: readonly string[]) => boolean): number[] {
 	const namespaces = namespacesOf(name);
 	if (namespaces.length === 0) {
 		throw new L3dsrError({
@@ -238,7 +238,7 @@ export function takeDown(name: string, isAgent: (commandLine: readonly string[])
 	});
 	const others: number[] = [];
 	for (const pid of processes) {
-		if (isAgent(commandLineOf(pid))) endProcess(pid);
+		if (isWorker(commandLineOf(pid))) endProcess(pid);
 		else others.push(pid);
 	}
 	destroyTopology(name);

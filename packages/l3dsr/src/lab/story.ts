@@ -128,7 +128,7 @@ class Captured {
 		};
 		await Promise.all(
 			HOSTS.map(async (host) => {
-				const report = await this.#lab.agent(host).call("take", null);
+				const report = await this.#lab.worker(host).call("take", null);
 				seen[host] = report.sightings;
 				this.dropped += report.dropped;
 			}),

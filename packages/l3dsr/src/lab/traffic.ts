@@ -68,7 +68,7 @@ export async function askOften(
 
 /** Sends one HTTP request and one datagram. */
 export async function reach(lab: Lab, address: string, timeoutMs: number): Promise<Reach> {
-	const client = lab.agent("client");
+	const client = lab.worker("client");
 	const [http, udp] = await Promise.all([
 		client.call("http", { address, port: HTTP_PORT, path: "/", timeoutMs }),
 		client.call("udp", { address, port: UDP_PORT, bytes: DATAGRAM_BYTES, timeoutMs }),
@@ -117,7 +117,7 @@ async function httpOutcome(
 	expectedSha256: string | undefined,
 ): Promise<Outcome> {
 	const reply = await lab
-		.agent("client")
+		.worker("client")
 		.call("http", { address, port: HTTP_PORT, path, timeoutMs: withinMs });
 	if (!reply.answered) return lost(reply.reason);
 	const { peer, bytes, introduction, sha256: received, server } = reply.answer;
@@ -133,7 +133,7 @@ async function httpOutcome(
 
 async function udpOutcome({ lab, address, withinMs }: Asking, bytes: number): Promise<Outcome> {
 	const reply = await lab
-		.agent("client")
+		.worker("client")
 		.call("udp", { address, port: UDP_PORT, bytes, timeoutMs: withinMs });
 	if (!reply.answered) return lost(reply.reason);
 	const { peer, introduction, echoed } = reply.answer;

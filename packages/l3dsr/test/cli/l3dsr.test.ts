@@ -47,7 +47,7 @@ describe("l3dsr", () => {
 		const { exitCode, stdout } = await run("--help");
 		assert.equal(exitCode, 0);
 		assert.match(stdout, /^ {2}version .*features$/m);
-		assert.doesNotMatch(stdout, /lab-agent/);
+		assert.doesNotMatch(stdout, /lab-worker/);
 	});
 
 	it("refuses an unknown subcommand with exit code 2 and the nearest name", async () => {

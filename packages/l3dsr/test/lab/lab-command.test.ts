@@ -18,7 +18,7 @@ const lab = (...args: readonly string[]) => start(l3dsr, "lab", ...args);
 const cheapLab = () => lab("--without-rules");
 
 /** Command lines of the lab's processes on this machine (in this file's own process namespace). */
-function agents(): string[] {
+function workers(): string[] {
 	return readdirSync("/proc")
 		.filter((entry) => /^\d+$/.test(entry))
 		.map((pid) => {
@@ -28,7 +28,7 @@ function agents(): string[] {
 				return "";
 			}
 		})
-		.filter((commandLine) => commandLine.includes("lab-agent"));
+		.filter((commandLine) => commandLine.includes("lab-worker"));
 }
 
 async function assertNothingLeft(): Promise<void> {
@@ -38,7 +38,7 @@ async function assertNothingLeft(): Promise<void> {
 		[],
 		"files of directors",
 	);
-	await waitFor("end of the agents", () => agents().length === 0);
+	await waitFor("end of the workers", () => workers().length === 0);
 }
 
 /**
@@ -86,7 +86,7 @@ describe("l3dsr lab", () => {
 		assert.deepEqual([first.exitCode, first.stderr], [0, ""]);
 		const name = `l3lab-${kept.child.pid}`;
 		assert.deepEqual(listNamedNamespaces(), HOSTS.map((host) => `${name}-${host}`).sort());
-		await waitFor("lab with only its two services running", () => agents().length === 2);
+		await waitFor("lab with only its two services running", () => workers().length === 2);
 
 		const curl = /^ {2}(ip netns exec \S+ curl \S+)$/m.exec(first.stdout)?.[1] ?? "";
 		const [program = "", ...args] = curl.split(" ");
@@ -193,7 +193,7 @@ describe("l3dsr lab", () => {
 		process.kill(Number(pid), "SIGKILL");
 		const { exitCode, stderr } = await started.outcome;
 		assert.equal(exitCode, 1);
-		assert.match(stderr, /^error\[LAB_AGENT\]: run on client: it ended with SIGKILL$/m);
+		assert.match(stderr, /^error\[LAB_WORKER\]: run on client: it ended with SIGKILL$/m);
 		await assertNothingLeft();
 	});
 

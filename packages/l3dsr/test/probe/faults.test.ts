@@ -11,9 +11,9 @@ import { after, before, describe, it } from "node:test";
 import { matchesShown } from "../../../../test/docs/console.ts";
 import { commandPath, ROOT } from "../../../../test/support/commands.ts";
 import { enterNetns } from "../../../../test/support/netns.ts";
-import { AgentProcess } from "../../src/lab/agent-process.ts";
 import { addressOf, HTTP_PORT, UDP_PORT, VIPS } from "../../src/lab/layout.ts";
 import { buildTopology, destroyTopology, type Topology } from "../../src/lab/topology.ts";
+import { WorkerProcess } from "../../src/lab/worker-process.ts";
 
 enterNetns();
 
@@ -118,16 +118,16 @@ const SAID: Readonly<
 const l3dsr = commandPath("l3dsr");
 const directory = mkdtempSync(join(tmpdir(), "l3dsr-faults-"));
 let topology: Topology;
-let agent: AgentProcess;
+let worker: WorkerProcess;
 
 before(async () => {
 	topology = buildTopology(LAB);
-	agent = new AgentProcess("real1", topology.namespaces.real1, [l3dsr, "lab-agent"], process.env);
+	worker = new WorkerProcess("real1", topology.namespaces.real1, [l3dsr, "lab-worker"], process.env);
 	const addresses = [addressOf("real1", "ipv4"), ...VIPS.map(({ vip }) => vip)].map(({ text }) => text);
-	await agent.call("serve", { server: "real1", httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });
+	await worker.call("serve", { server: "real1", httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });
 });
 after(async () => {
-	await agent?.[Symbol.asyncDispose]();
+	await worker?.[Symbol.asyncDispose]();
 	destroyTopology(LAB);
 	rmSync(directory, { recursive: true });
 });

@@ -1,11 +1,11 @@
-/** `l3dsr lab-agent`: the process that `l3dsr lab` runs on each of its hosts. Not for people. */
+/** `l3dsr lab-worker`: the process that `l3dsr lab` runs on each of its hosts. Not for people. */
 import type { Command } from "commander";
-import { runAgent } from "../lab/agent.ts";
+import { runWorker } from "../lab/worker.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 
 export function define(_command: Command): () => Promise<ExitCode> {
 	return async () => {
-		await runAgent(process.stdin, process.stdout);
+		await runWorker(process.stdin, process.stdout);
 		// A pending request must not keep the process alive: nobody waits for it any longer.
 		process.exit(EXIT.done);
 	};

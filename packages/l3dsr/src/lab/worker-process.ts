@@ -1,11 +1,11 @@
-/** The lab's side of an agent (agent.ts): starts it on a host, sends requests, ends it. */
+/** The lab's side of a worker (worker.ts): starts it on a host, sends requests, ends it. */
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
 import { createInterface } from "node:readline";
 import { L3dsrError } from "../errors.ts";
-import type { AgentMethod, AgentMethods, AgentResponse } from "./agent.ts";
 import { type LabEnvironment, startOnHost } from "./host-program.ts";
+import type { WorkerMethod, WorkerMethods, WorkerResponse } from "./worker.ts";
 
-/** Far longer than any request takes, even on a slow or busy machine: only an agent that hangs reaches it. */
+/** Far longer than any request takes, even on a slow or busy machine: only a worker that hangs reaches it. */
 const ANSWER_WITHIN_MS = 60_000;
 const END_WITHIN_MS = 2_000;
 
@@ -15,7 +15,7 @@ interface Waiting {
 	readonly timer: NodeJS.Timeout;
 }
 
-export class AgentProcess implements AsyncDisposable {
+export class WorkerProcess implements AsyncDisposable {
 	readonly host: string;
 	readonly #child: ChildProcessWithoutNullStreams;
 	readonly #ended: Promise<void>;
@@ -24,7 +24,7 @@ export class AgentProcess implements AsyncDisposable {
 	#failure: L3dsrError | undefined;
 	#nextId = 1;
 
-	/** `command` starts an agent, in its own session, so that the terminal's signals do not reach it. */
+	/** `command` starts a worker, in its own session, so that the terminal's signals do not reach it. */
 	constructor(host: string, namespace: string, command: readonly string[], environment: LabEnvironment) {
 		this.host = host;
 		this.#child = startOnHost(namespace, { command, environment });
@@ -39,20 +39,20 @@ export class AgentProcess implements AsyncDisposable {
 		});
 	}
 
-	/** Throws LAB_AGENT if the request fails or the process has ended. */
-	async call<M extends AgentMethod>(method: M, params: AgentMethods[M][0]): Promise<AgentMethods[M][1]> {
+	/** Throws LAB_WORKER if the request fails or the process has ended. */
+	async call<M extends WorkerMethod>(method: M, params: WorkerMethods[M][0]): Promise<WorkerMethods[M][1]> {
 		if (this.#failure !== undefined) throw this.#failure;
 		const id = this.#nextId++;
 		const result = await new Promise<unknown>((resolve, reject) => {
 			const timer = setTimeout(() => {
 				this.#waiting.delete(id);
-				reject(agentError(this.host, method, `no answer within ${ANSWER_WITHIN_MS} ms`));
+				reject(workerError(this.host, method, `no answer within ${ANSWER_WITHIN_MS} ms`));
 			}, ANSWER_WITHIN_MS);
 			this.#waiting.set(id, { resolve, reject, timer });
 			this.#child.stdin.write(`${JSON.stringify({ id, method, params })}\n`);
 		});
-		// The agent is this same program, so its results have the types of AgentMethods.
-		return result as AgentMethods[M][1];
+		// The worker is this same program, so its results have the types of WorkerMethods.
+		return result as WorkerMethods[M][1];
 	}
 
 	/** Lets the process outlive this one; it must have been told to stay. */
@@ -71,12 +71,12 @@ export class AgentProcess implements AsyncDisposable {
 		this.#waiting.delete(id);
 		clearTimeout(waiting.timer);
 		if (error === undefined) waiting.resolve(result);
-		else waiting.reject(agentError(this.host, "do what it was asked", error));
+		else waiting.reject(workerError(this.host, "do what it was asked", error));
 	}
 
 	#fail(reason: string, ended: () => void): void {
 		const complaint = this.#complaint.trim().split("\n").at(-1) ?? "";
-		this.#failure = agentError(this.host, "run", complaint === "" ? reason : `${reason}: ${complaint}`);
+		this.#failure = workerError(this.host, "run", complaint === "" ? reason : `${reason}: ${complaint}`);
 		for (const { reject, timer } of this.#waiting.values()) {
 			clearTimeout(timer);
 			reject(this.#failure);
@@ -94,14 +94,14 @@ export class AgentProcess implements AsyncDisposable {
 }
 
 /** Undefined for a line cut off by the end of the process. */
-function parseResponse(line: string): AgentResponse | undefined {
+function parseResponse(line: string): WorkerResponse | undefined {
 	try {
-		return JSON.parse(line) as AgentResponse; // written by agent.ts
+		return JSON.parse(line) as WorkerResponse; // written by worker.ts
 	} catch {
 		return undefined;
 	}
 }
 
-function agentError(host: string, doing: string, reason: string): L3dsrError {
-	return new L3dsrError({ code: "LAB_AGENT", message: `${doing} on ${host}: ${reason}` });
+function workerError(host: string, doing: string, reason: string): L3dsrError {
+	return new L3dsrError({ code: "LAB_WORKER", message: `${doing} on ${host}: ${reason}` });
 }

@@ -19,8 +19,8 @@ import {
 } from "./requests.ts";
 import { type ServiceOptions, startServices } from "./services.ts";
 
-/** The requests to an agent: method → [parameters, result]. */
-export interface AgentMethods {
+/** The requests to a worker: method → [parameters, result]. */
+export interface WorkerMethods {
 	serve: [ServiceOptions, null];
 	/** Captures on these interfaces from now on. */
 	capture: [{ readonly devices: readonly string[] }, null];
@@ -32,13 +32,13 @@ export interface AgentMethods {
 	stay: [null, null];
 }
 
-export type AgentMethod = keyof AgentMethods;
+export type WorkerMethod = keyof WorkerMethods;
 
-export type AgentRequest = {
-	[M in AgentMethod]: { readonly id: number; readonly method: M; readonly params: AgentMethods[M][0] };
-}[AgentMethod];
+export type WorkerRequest = {
+	[M in WorkerMethod]: { readonly id: number; readonly method: M; readonly params: WorkerMethods[M][0] };
+}[WorkerMethod];
 
-export interface AgentResponse {
+export interface WorkerResponse {
 	readonly id: number;
 	readonly result?: unknown;
 	/** Why the request failed. */
@@ -46,12 +46,12 @@ export interface AgentResponse {
 }
 
 /** Serves requests until `input` ends; continues after that only if told to stay. */
-export async function runAgent(input: Readable, output: Writable): Promise<void> {
-	await using state = new AgentState();
+export async function runWorker(input: Readable, output: Writable): Promise<void> {
+	await using state = new WorkerState();
 	output.on("error", () => {}); // the lab is gone; the end of stdin says so too
 	const pending: Promise<void>[] = [];
 	for await (const line of createInterface({ input })) {
-		const request = JSON.parse(line) as AgentRequest;
+		const request = JSON.parse(line) as WorkerRequest;
 		pending.push(
 			state.handle(request).then(
 				(result) => send(output, { id: request.id, result }),
@@ -63,16 +63,16 @@ export async function runAgent(input: Readable, output: Writable): Promise<void>
 	if (state.stays) await new Promise(() => {});
 }
 
-function send(output: Writable, response: AgentResponse): void {
+function send(output: Writable, response: WorkerResponse): void {
 	output.write(`${JSON.stringify(response)}\n`);
 }
 
-class AgentState implements AsyncDisposable {
+class WorkerState implements AsyncDisposable {
 	stays = false;
 	#capture: Capture | undefined;
 	#services: AsyncDisposable | undefined;
 
-	async handle(request: AgentRequest): Promise<unknown> {
+	async handle(request: WorkerRequest): Promise<unknown> {
 		switch (request.method) {
 			case "serve":
 				this.#services = await startServices(request.params);
