@@ -2,10 +2,9 @@
  * One run of the agent: reads the files that changed, applies them to the host, and records what it did. The keeper
  * knows which configuration is in force and what went wrong last time; the loop (agent.ts) decides when to run.
  */
-import { type Diagnostic, type DiagnosticsOf, L3dsrError } from "../errors.ts";
+import type { Diagnostic, DiagnosticsOf } from "../errors.ts";
 import { stepRecord } from "../inspect/describe-step.ts";
 import { explaining } from "../inspect/failure-text.ts";
-import { sameValue } from "../model/rule.ts";
 import { driftOf } from "../plan/drift.ts";
 import {
 	absentTexts,
@@ -13,7 +12,6 @@ import {
 	configuredTarget,
 	refusingSilence,
 } from "../reconcile/configured-host.ts";
-import { ReconcileError } from "../reconcile/failure.ts";
 import { PlanMemory } from "../reconcile/plan-memory.ts";
 import { planHost, reconcile } from "../reconcile/reconcile.ts";
 import type { Plan, Target } from "../reconcile/target.ts";
@@ -23,13 +21,13 @@ import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
 import { causeOf, type ReportedChange } from "./cause.ts";
+import { ConfigurationInForce, type ReadWish } from "./configuration-in-force.ts";
 import { contentionDelay, contestable, NO_CONTENTION, noteRepair, quietSince } from "./contention.ts";
 import type { Counts } from "./counts.ts";
 import type { AgentEffects, AgentHost, EventMonitor } from "./effects.ts";
 import type { FindingRecord, Trigger } from "./record.ts";
 import type { RecordLog } from "./record-log.ts";
 import { ChangeForbidden, RunLock } from "./run-lock.ts";
-import { WishSource } from "./wish-source.ts";
 
 export interface KeeperOptions {
 	readonly host: AgentHost;
@@ -71,11 +69,6 @@ export type RunOutcome = {
 	| { readonly kind: "failed"; readonly errors: readonly Diagnostic[]; readonly failures: number }
 );
 
-/** Triggers after which the files are read. After a lost event anything may have changed. */
-const OF_FILES: readonly Trigger[] = ["start", "file", "signal", "minute", "lost", "address"];
-/** Triggers after which a configuration that was refused before any change may succeed. */
-const MAY_HELP: readonly Trigger[] = ["file", "signal", "link", "address"];
-
 /** The datapath and target for one wish. */
 interface Prepared {
 	readonly wish: Wish;
@@ -85,26 +78,11 @@ interface Prepared {
 	readonly target: Target<ConfiguredHost>;
 }
 
-export interface InForce {
-	readonly wish: Wish;
-	/** ISO 8601, UTC. */
-	readonly readAt: string;
-}
-
 export class Keeper implements Disposable {
 	readonly #options: KeeperOptions;
 	readonly #log: RecordLog;
 	readonly #counts: Counts;
-	readonly #source: WishSource;
-	/** The configuration last applied to the host. Undefined before the first success. */
-	#inForce: InForce | undefined;
-	/** A configuration that was read without an error but is not in force yet. */
-	#candidate: InForce | undefined;
-	/** Why the files' current content is not in force. */
-	#refused: readonly Diagnostic[] | undefined;
-	/** Whether the refused candidate may be tried again after an event that may help. */
-	#worthRetry = false;
-	#unwatched: readonly string[] = [];
+	readonly #configuration: ConfigurationInForce;
 	#held: { readonly since: string; readonly at: number } | undefined;
 	#failing:
 		| { readonly at: number; readonly failures: number; readonly errors: readonly Diagnostic[] }
@@ -119,16 +97,16 @@ export class Keeper implements Disposable {
 		this.#options = options;
 		this.#log = log;
 		this.#counts = counts;
-		this.#source = new WishSource(options.host, options.configuration, options.env);
+		this.#configuration = new ConfigurationInForce(options, log, counts);
 	}
 
 	/** The configuration in force; before the first success, the one that was read. */
-	get inForce(): InForce | undefined {
-		return this.#inForce ?? this.#candidate;
+	get inForce(): ReadWish | undefined {
+		return this.#configuration.applied ?? this.#configuration.candidate;
 	}
 
 	get refused(): readonly Diagnostic[] | undefined {
-		return this.#refused;
+		return this.#configuration.refused;
 	}
 
 	get failure(): readonly Diagnostic[] | undefined {
@@ -160,7 +138,7 @@ export class Keeper implements Disposable {
 
 	/** Throws L3dsrError only on the first run, when there is no configuration in force to keep. */
 	async run(run: Run, monitor: EventMonitor): Promise<RunOutcome> {
-		if (run.triggers.some((trigger) => OF_FILES.includes(trigger))) await this.#readFiles(run, monitor);
+		await this.#configuration.read(run.triggers, monitor);
 		monitor.mark();
 		if (this.#noteHold()) return { kind: "settled", waitedMs: 0 };
 		const { host, stop, effects } = this.#options;
@@ -171,7 +149,7 @@ export class Keeper implements Disposable {
 			isHeld: () => this.#noteHold(),
 			monotonicMs: () => effects.monotonicMs(),
 		});
-		const isFirst = this.#inForce === undefined;
+		const isFirst = this.#configuration.applied === undefined;
 		try {
 			const changed = (await this.#adoptCandidate(run, lock)) || (await this.#repair(run, lock));
 			this.#noteSuccess(monitor);
@@ -184,38 +162,13 @@ export class Keeper implements Disposable {
 		}
 	}
 
-	async #readFiles({ triggers }: Run, monitor: EventMonitor): Promise<void> {
-		const anew = triggers.includes("signal");
-		const reading = await this.#source.read({ anew });
-		if (reading.kind === "same") return;
-		this.#unwatched = monitor.watchFiles(this.#source.paths);
-		if (reading.kind === "refused") {
-			if (this.#inForce === undefined) throw reading.error;
-			this.#candidate = undefined;
-			this.#refuse(this.#options.diagnosticsOf(reading.error));
-			return;
-		}
-		const read = { wish: reading.wish, readAt: this.#time() };
-		this.#worthRetry = true;
-		if (this.#inForce !== undefined && sameWish(read.wish, this.#inForce.wish)) {
-			this.#candidate = undefined;
-			// After a reload the configuration counts as read anew, even if it is the same.
-			if (anew) this.#inForce = read;
-			this.#noteRestored();
-		} else this.#candidate = read;
-	}
-
 	/** True if a new configuration was put into force with at least one step. */
 	async #adoptCandidate(run: Run, lock: RunLock): Promise<boolean> {
-		const candidate = this.#candidate;
+		const candidate = this.#configuration.candidateFor(run.triggers);
 		if (candidate === undefined) return false;
-		const mayTry = this.#refused === undefined || run.triggers.some((trigger) => MAY_HELP.includes(trigger));
-		if (!mayTry || !this.#worthRetry) return false;
 		try {
 			const { steps, warnings, appliedAt } = await this.#apply(candidate.wish, lock);
-			this.#inForce = candidate;
-			this.#candidate = undefined;
-			this.#refused = undefined;
+			this.#configuration.adopt(candidate);
 			this.#log.write({
 				kind: "configured",
 				triggers: run.triggers,
@@ -229,17 +182,14 @@ export class Keeper implements Disposable {
 			return steps.length > 0;
 		} catch (error) {
 			if (error instanceof ChangeForbidden) throw error;
-			if (this.#inForce === undefined) throw error;
-			// If the attempt changed the host and was undone, another attempt would change it again.
-			this.#worthRetry = isWithoutChange(error);
-			this.#refuse(this.#options.diagnosticsOf(error));
+			this.#configuration.refuseCandidate(error);
 			return false;
 		}
 	}
 
 	/** True if the host needed a repair. */
 	async #repair(run: Run, lock: RunLock): Promise<boolean> {
-		const wish = this.#inForce?.wish;
+		const wish = this.#configuration.applied?.wish;
 		if (wish === undefined) return false;
 		const { steps, plan, warnings, appliedAt } = await this.#apply(wish, lock);
 		const verifiedMs = this.#now() - run.since;
@@ -307,7 +257,7 @@ export class Keeper implements Disposable {
 		return {
 			plan,
 			steps: plan?.steps ?? [],
-			warnings: plan === undefined ? [] : [...warningsOf(plan), ...this.#unwatched],
+			warnings: plan === undefined ? [] : [...warningsOf(plan), ...this.#configuration.unwatched],
 			appliedAt: appliedAt ?? this.#now(),
 		};
 	}
@@ -379,7 +329,7 @@ export class Keeper implements Disposable {
 	/** The interfaces where programs may be at tcx. */
 	#interfacesWithPrograms(): ReadonlySet<string> {
 		const ofEbpf = this.#verified?.assignment.rules.filter(({ datapath }) => datapath === "ebpf") ?? [];
-		const director = this.#inForce?.wish.director?.settings;
+		const director = this.#configuration.applied?.wish.director?.settings;
 		return new Set([
 			...ofEbpf.flatMap(({ entry }) => entry.rule.header.inInterface?.name ?? []),
 			...(director?.hook === "tc" ? director.interfaces : []),
@@ -391,29 +341,6 @@ export class Keeper implements Disposable {
 		const failures = (this.#failing?.failures ?? 0) + 1;
 		this.#failing = { at: this.#failing?.at ?? this.#now(), failures, errors };
 		return { kind: "failed", errors, failures };
-	}
-
-	#refuse(errors: readonly Diagnostic[]): void {
-		const isNews = JSON.stringify(errors) !== JSON.stringify(this.#refused);
-		this.#refused = errors;
-		if (!isNews || this.#inForce === undefined) return;
-		const { wish, readAt } = this.#inForce;
-		this.#counts.configurationRefused();
-		this.#log.write({
-			kind: "configuration-refused",
-			configuration: wish.source,
-			errors,
-			keptSince: readAt,
-			keptServices: wish.configuration.services.length,
-		});
-	}
-
-	#noteRestored(): void {
-		if (this.#refused === undefined || this.#inForce === undefined) return;
-		this.#refused = undefined;
-		const { source, configuration } = this.#inForce.wish;
-		const services = configuration.services.length;
-		this.#log.write({ kind: "configuration-restored", configuration: source, services });
 	}
 
 	#now(): number {
@@ -436,17 +363,4 @@ function warningsOf({ desired }: Plan<ConfiguredHost>): string[] {
 
 function findingRecord({ kind, object, problem }: FindingRecord): FindingRecord {
 	return { kind, object, problem };
-}
-
-function sameWish(a: Wish, b: Wish): boolean {
-	return sameValue([a.configuration, a.director], [b.configuration, b.director]);
-}
-
-/** True if the failure left the host untouched. */
-function isWithoutChange(error: unknown): boolean {
-	for (let cause = error; cause instanceof Error; cause = cause.cause) {
-		if (cause instanceof ReconcileError)
-			return cause.undoing === undefined || cause.undoing.steps.length === 0;
-	}
-	return error instanceof L3dsrError;
 }
