@@ -1,6 +1,6 @@
 #!/bin/sh
-# Judges what native files ask of a system: packaging/abi.sh FILE... fails when it is more than the oldest
-# supported one has, which is Enterprise Linux 8. Prints the glibc that all of them need.
+# Checks which library versions native files need: packaging/abi.sh FILE... It fails if they need more than the oldest
+# supported system, Enterprise Linux 8, has. Otherwise it prints the glibc version that all of them need.
 set -eu
 GLIBC=2.28 GLIBCXX=3.4.25 CXXABI=1.3.11
 

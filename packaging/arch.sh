@@ -1,6 +1,7 @@
-# Read by the other scripts: what each world calls the processor that is built for, ARCH, and this one's.
-# ARCH may be said in any of their words; without it, it is this machine's.
-# shellcheck shell=sh disable=SC2034 # used where this is read
+# Sourced by the other scripts. Sets the names of the target processor in npm (cpu), in .deb (deb_arch) and in .rpm
+# (rpm_arch), and of this machine's processor in npm (build_cpu). ARCH selects the target by any of these names;
+# default: this machine.
+# shellcheck shell=sh disable=SC2034 # the scripts that source this file use them
 case $(uname -m) in
 x86_64) build_cpu=x64 ;;
 aarch64) build_cpu=arm64 ;;

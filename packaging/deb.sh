@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds build/packages/l3dsr_VERSION_ARCH.deb for SUITE: deb12 (bookworm), deb13 (trixie), ubuntu24.04 (noble) or
-# ubuntu26.04 (resolute), which the version tells: l3dsr_0.1.0-1~deb12_amd64.deb. The files are the same for all;
-# the suffixes sort as the releases do, so that an upgrade of the system takes the newer one. Without SUITE, no suffix.
+# ubuntu26.04 (resolute). The version contains the suite: l3dsr_0.1.0-1~deb12_amd64.deb. All suites have the same files.
+# The suffixes sort like the releases, so that a system upgrade also upgrades the package. Without SUITE, no suffix.
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C TZ=UTC
@@ -25,7 +25,7 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 
 sh packaging/install.sh "$root"
-# Debian's zsh searches here.
+# Debian's zsh looks for completions in this folder.
 mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
 
 doc=$root/usr/share/doc/l3dsr
@@ -48,7 +48,7 @@ find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 mkdir -p build/packages
 file=l3dsr_${version}_$deb_arch.deb
-# Every dpkg that can install it reads xz; its levels above 6 need 65 MB and more on the host to unpack.
+# All supported versions of dpkg read xz. Levels above 6 would need 65 MB or more of memory on the host to unpack.
 dpkg-deb --root-owner-group -Zxz "-z${XZ_LEVEL:-6}" --build "$root" "$work/$file"
 mv "$work/$file" build/packages/
 echo "deb: build/packages/$file"

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds l3dsr and puts it below DESTDIR as the packages have it: packaging/install.sh DESTDIR
+# Builds l3dsr and installs it below DESTDIR, with the layout of the packages: packaging/install.sh DESTDIR
 #
-# ARCH is the processor it is for (default: this one), SBINDIR where the commands go.
-# Needs node_modules/, what prebuilt.sh fetches, and no network. The same tree and SOURCE_DATE_EPOCH give the same files.
+# ARCH is the target processor (default: this machine's), SBINDIR the folder of the commands.
+# Needs node_modules/ and what prebuilt.sh fetches, but no network. The same tree and SOURCE_DATE_EPOCH give the same files.
 set -eu
 [ $# = 1 ] || { echo "usage: packaging/install.sh DESTDIR" >&2; exit 2; }
 mkdir -p "$1"
@@ -21,7 +21,7 @@ prebuilt=$PWD/build/prebuilt
 node=$prebuilt/$build_cpu/node/bin/node
 export ESBUILD_BINARY_PATH="$prebuilt/$build_cpu/esbuild/bin/esbuild"
 
-# For another processor: a strip that knows it, and an emulator to make V8's code cache.
+# For another processor: a strip that supports it, and an emulator that makes V8's code cache.
 strip=strip
 emulator=
 if [ "$cpu" != "$build_cpu" ]; then
@@ -36,13 +36,13 @@ fi
 mkdir -p "$destdir$home" "$destdir$sbindir"
 "$strip" --strip-unneeded --remove-section=.comment -o "$destdir$home/node" "$prebuilt/$cpu/node/bin/node"
 "$node" scripts/build.ts --out "$destdir$home" --runtime "$home/node" --no-code-cache
-# In a process of its own: a cache depends on what else the process has compiled (or has read from a compile cache), on
-# when it collects garbage, and on the seed that V8 hashes strings with.
+# In a separate process: a cache depends on what else the process has compiled (or has read from a compile cache), on
+# when it collects garbage, and on V8's hash seed.
 unset NODE_COMPILE_CACHE NODE_OPTIONS
-# shellcheck disable=SC2086 # the emulator and its options
+# shellcheck disable=SC2086 # split into the emulator and its options
 $emulator "$destdir$home/node" --random-seed=1 --single-threaded-gc scripts/code-cache.ts "$destdir$home/dist"
 
-# The one dependency that is not in the bundles: native code.
+# koffi is native code, the only dependency that is not in the bundles.
 modules=$destdir$home/node_modules
 native=$modules/@koromix/koffi-linux-$cpu
 mkdir -p "$modules/koffi/src/koffi/src" "$native/linux_$cpu"
@@ -60,7 +60,7 @@ for command in "$destdir$home"/bin/*; do
 done
 install -m 755 packaging/stop-datapath "$destdir$home/stop-datapath"
 
-# The operator's files: none comes along, so none is ever replaced.
+# The operator's folders. The package has no file in them, so an upgrade replaces none.
 install -d "$destdir/etc/l3dsr" "$destdir/etc/dsr.d"
 install -Dm 644 -t "$destdir/usr/lib/systemd/system" systemd/*
 install -Dm 644 -t "$destdir/usr/lib/sysusers.d" packaging/sysusers/l3dsr.conf

@@ -1,18 +1,18 @@
 #!/bin/sh
-# Builds packages/NAME/dist, which is what the npm package of a library has: its code as one module, and its types.
+# Builds packages/NAME/dist, the content of a library's npm package: its code as one module, and its types.
 #   library.sh NAME        npm runs it before it packs (`prepack`)
 set -eu
 cd "$(dirname "$0")/.."
 name=$1
 package=packages/$name
 
-# Types name those of the libraries below, so these come first.
+# The types refer to those of the libraries that it imports, so build these first.
 for below in $(sed -n 's|.*"@l3dsr/\([a-z]*\)": "[0-9.]*".*|\1|p' "$package/package.json"); do
 	sh packaging/library.sh "$below"
 done
 
 mkdir -p build
-# Several packages may be packed at once, and build what is below them.
+# Several packages may be packed at the same time, and each builds the libraries that it imports.
 exec 9>build/.libraries.lock
 flock 9
 rm -rf "$package/dist"
@@ -31,6 +31,6 @@ cat >"$config" <<CONFIG
 }
 CONFIG
 node_modules/.bin/tsc -p "$config"
-# The files that the types name are .d.ts, which are found by .js.
+# The types import .ts files. The package has .d.ts files, which TypeScript finds by the name .js.
 find "$package/dist" -name '*.d.ts' -exec sed -i -E 's|(from "\.[^"]*)\.ts"|\1.js"|' {} +
 sed -i '1i /// <reference lib="esnext.disposable" />' "$package/dist/index.d.ts"

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Brings the programs that nobody builds here, by CPU, and compares them with prebuilt.sha512:
-#   prebuilt.sh fetch      the npm packages for ARCH and for this machine, into build/prebuilt/*.tgz; what is there stays
-#   prebuilt.sh fetch all  those of every CPU, which the sources of an RPM hold
-#   prebuilt.sh unpack CPU those of one, into build/prebuilt/CPU/{node,koffi,esbuild}; needs no network
-#   prebuilt.sh node       unpacks this machine's, and prints where its Node is: scripts do not look for one in PATH
-# node is the runtime that the packages bring, koffi what it calls the kernel with, esbuild builds.
+# Fetches the native programs that we do not build, for each CPU, and compares them with prebuilt.sha512:
+#   prebuilt.sh fetch      npm packages for ARCH and for this machine, into build/prebuilt/*.tgz; existing files stay
+#   prebuilt.sh fetch all  those for every CPU, for the source RPM
+#   prebuilt.sh unpack CPU unpacks those of a CPU into build/prebuilt/CPU/{node,koffi,esbuild}; needs no network
+#   prebuilt.sh node       unpacks those of this machine and prints the path of Node: scripts do not use PATH
+# node is the runtime in the packages, koffi makes system calls, esbuild builds the bundles.
 set -eu
 cd "$(dirname "$0")"
 # shellcheck source=arch.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds build/packages/l3dsr-VERSION-1.DIST.ARCH.rpm and the .src.rpm. DIST: el8, el9, el10, fc43.
-# rpm.sh --rebuild FILE.src.rpm builds the binary package from a source package, which is the same for every ARCH.
+# rpm.sh --rebuild FILE.src.rpm builds the binary package from a source package; one source package serves every ARCH.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C TZ=UTC
@@ -19,11 +19,11 @@ work=$(mktemp -d "$(dirname "$out")/rpm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/BUILD" "$work/RPMS" "$work/SOURCES" "$work/SRPMS"
 
-# rpmbuild with what both kinds of package have in common. xz: every rpm reads it, that of el8 has no zstd.
-# Fedora's /usr/sbin is /usr/bin.
+# rpmbuild with the settings of both kinds of package. xz, because rpm of el8 does not read zstd. Fedora's /usr/sbin is
+# /usr/bin.
 case $dist in fc*) sbindir=/usr/bin ;; *) sbindir=/usr/sbin ;; esac
 build() {
-	# Where rpm knows of no packages (on Debian), it cannot judge what the build requires.
+	# On Debian, rpm does not know the installed packages, so it cannot check what the build requires.
 	rpm -q rpm >/dev/null 2>&1 || set -- --nodeps "$@"
 	rpmbuild "$@" --quiet --define "packager $("$node" "$here/metadata.mjs" maintainer)" --define "dist .$dist" --define "_sbindir $sbindir" \
 		--define "_buildhost reproducible" --define "use_source_date_epoch_as_buildtime 1" \
@@ -56,12 +56,12 @@ r $work/changelog
 d
 }" "$here/rpm/l3dsr.spec" >"$work/l3dsr.spec"
 	touch -d "@$SOURCE_DATE_EPOCH" "$work/l3dsr.spec"
-	# rpm writes the name of this folder into the source package: one that is the same everywhere.
+	# rpm writes the name of this folder into the source package, so it must be the same on every machine.
 	(cd "$work" && build -bs l3dsr.spec --define "_topdir /proc/self/cwd")
 	mv "$work"/SRPMS/*.src.rpm "$source"
 fi
 
-# The binary package is built from the source package, dated as that is: so whoever rebuilds it gets the same.
+# Build the binary package from the source package, with its date, so that a rebuild gives the same file.
 SOURCE_DATE_EPOCH=$(rpm -qp --queryformat '%{BUILDTIME}' "$source")
 export SOURCE_DATE_EPOCH
 build --rebuild "$source" --target "$rpm_arch" --define "_topdir $work"

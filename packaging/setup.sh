@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs, on Debian, what building packages needs; with ARCH what building for that processor needs:
+# On Debian, installs what building packages needs; with ARCH also what building for that processor needs:
 #   setup.sh [all]  to build every kind
 #   setup.sh deb    to build a .deb
-#   setup.sh test   to build and judge every kind
+#   setup.sh test   to build and test every kind
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/arch.sh
-# Elsewhere the build says what it misses.
+# On other systems, the build reports what is missing.
 command -v apt-get >/dev/null || exit 0
 
 wanted() {
@@ -46,5 +46,5 @@ LIST
 [ -n "$missing" ] || exit 0
 echo "setup: apt-get install$missing"
 apt-get update -qq
-# shellcheck disable=SC2086 # several packages
+# shellcheck disable=SC2086 # split into packages
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

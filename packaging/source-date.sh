@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the time that everything in the packages is dated to, in seconds since 1970: that of the commit.
-# In a tarball `git archive` has written it into source-date.
+# Prints the date of all files in the packages, in seconds since 1970: the date of the commit.
+# In a tarball, `git archive` has written it into the file source-date.
 set -eu
 cd "$(dirname "$0")"
 date=$(cat source-date)

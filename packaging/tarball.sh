@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the sources of the packages in build/packages, reproducibly:
 #   l3dsr-VERSION.tar.gz           the commit's files
-#   l3dsr-VERSION-modules.tar.gz   node_modules: the npm packages that a build needs, and the links to the workspace's own
-# What prebuilt.sh fetches goes beside them as it is: with all of it, a build needs no network.
+#   l3dsr-VERSION-modules.tar.gz   node_modules: the npm packages that a build needs, and the links to our own packages
+# Copies what prebuilt.sh fetches to the same folder. With all of these files, a build needs no network.
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C TZ=UTC
@@ -13,10 +13,10 @@ mkdir -p build/packages
 work=$(mktemp -d build/tarball.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "tarball: of the last commit, without what is not committed" >&2
+[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "tarball: contains the last commit; changes that are not committed are left out" >&2
 git archive --format=tar --prefix="l3dsr-$version/" HEAD | gzip -9n >"$work/l3dsr-$version.tar.gz"
 
-# esbuild's program, which its own package brings, differs by processor: it comes with the prebuilt ones.
+# Without esbuild's native program: it depends on the processor, and prebuilt.sh fetches it.
 tar --create --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
 	--mtime="@$epoch" --hard-dereference --exclude='node_modules/koffi/vendor' --exclude='node_modules/koffi/lib' \
 	--exclude='node_modules/koffi/doc' --exclude='node_modules/esbuild/bin' \

@@ -2,13 +2,13 @@
 # Installs what this checkout lacks, builds the commands into bin/, and reports what it did:
 #   setup.sh [dev]   the npm packages (Node is one of them), to work on the code
 #   setup.sh demo    the npm packages that a build needs, and the programs that `l3dsr lab` runs
-#   setup.sh test    the npm packages, and every program that the tests and the benchmarks run
+#   setup.sh test    the npm packages, and all programs that tests and benchmarks run
 set -eu
 cd "$(dirname "$0")/.."
 
 fail() { echo "setup: $1" >&2; exit 1; }
 
-# program, the Debian package that has it, and the unit that the package would enable
+# program, its Debian package, and the unit that the package would enable
 programs() {
 	[ "$1" != dev ] || return 0
 	cat <<LIST
@@ -62,7 +62,7 @@ if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null || fail "these Debian packages' programs are missing:$missing; install them"
 	echo "setup: apt-get install$missing"
 	apt-get update -qq
-	# Tests start daemons in their own namespaces. On this machine they are neither started nor enabled.
+	# Tests start daemons in their own namespaces. They must not be started or enabled on this machine itself.
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
 		trap 'rm -f $policy' EXIT
@@ -82,14 +82,14 @@ esac
 if [ ! -e "$probe" ] || [ ! -e node_modules/.package-lock.json ] ||
 	[ package-lock.json -nt node_modules/.package-lock.json ]; then
 	echo "setup: npm ci${omit:+ $omit}"
-	# npm ci refuses a lock without the packages of other platforms, such as one made behind an incomplete
-	# mirror; npm install uses the entries that such a lock has.
-	# shellcheck disable=SC2086 # no word, or one
+	# npm ci refuses a lock file without the packages of other platforms, which an incomplete mirror can cause.
+	# npm install accepts such a file.
+	# shellcheck disable=SC2086 # empty, or one word
 	npm ci $omit --no-audit --no-fund --loglevel=silent || npm install $omit --no-save --no-audit --no-fund --loglevel=error
 	touch node_modules/.package-lock.json
 fi
 
-# npm 9 of Debian 12 links every command of a package except one called node.
+# npm 9 of Debian 12 links all commands of a package except one with the name node.
 if [ ! -x node_modules/.bin/node ]; then
 	for package in node_modules/node-linux-*; do
 		[ ! -x "$package/bin/node" ] || ln -sf "../$(basename "$package")/bin/node" node_modules/.bin/node

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds what the tests look at, two at a time.
+# Builds the packages that the tests need, two at a time.
 set -eu
 cd "$(dirname "$0")/../.."
 . packaging/arch.sh

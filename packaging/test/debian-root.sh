@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes a minimal Debian in build/roots, unless it is there, and prints where it is: debian-root.sh SUITE [kernel]
-# With `kernel` it has the suite's kernel, to be booted by test/kernels. `make clean` takes it away.
+# Creates a minimal Debian in build/roots if it does not exist, and prints its path: debian-root.sh SUITE [kernel]
+# With `kernel` it contains the suite's kernel, which test/kernels boots. `make clean` deletes it.
 set -eu
 suite=$1
 name=$suite${2:+-$2}
-# What the tests look with, and what the lab asks with. bookworm has systemd, to be booted; trixie has none.
+# The programs that the tests and the lab use. bookworm has systemd, so that it can be booted; trixie does not.
 packages=iproute2,nftables,iputils-ping,curl
 case $name in
 *-kernel) packages=$packages,procps,ethtool,iptables,linux-image-amd64 ;;

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds what a host of the kernel module has, as packages of the same names: old-packages.sh deb|rpm DIRECTORY
+# Builds stand-ins for the packages of a host that uses the kernel module, with the same names:
+# old-packages.sh deb|rpm DIRECTORY
 #   iptables-daddr        the plugin of iptables
 #   kmod-iptables-daddr   the module
-#   dsrtools              /usr/sbin/dsrctl, and a file in /etc/dsr.d that the operator is to change; its removal
-#                         stops the services, as an rpm
+#   dsrtools              /usr/sbin/dsrctl, and a configuration file in /etc/dsr.d; removing the rpm stops the services
 set -eu
 cd "$2"
 mkdir -p plugin/usr/lib/xtables module/usr/lib/modules/extra tools/usr/sbin tools/etc/dsr.d

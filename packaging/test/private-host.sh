@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a command on a host of its own: private-host.sh LOWER NETNS DIRECTORY COMMAND
-# Its files are those below LOWER, what it changes is kept in DIRECTORY (a tmpfs) only; its network is NETNS.
+# Runs a command on a separate host: private-host.sh LOWER NETNS DIRECTORY COMMAND
+# The host's files are those below LOWER; its changes go to DIRECTORY (a tmpfs). Its network namespace is NETNS.
 set -eu
 exec ip netns exec "$2" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TERM=dumb \
 	unshare --mount --pid --fork --kill-child sh -euc '

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Builds system-1-1.ARCH.rpm into DIRECTORY: a shell, env and the C and C++ libraries of this machine, so that a root
-# which holds nothing has what l3dsr's package asks for: rpm-system.sh DIRECTORY
+# Builds system-1-1.ARCH.rpm in DIRECTORY: a shell, env and the C and C++ libraries of this machine, so that an empty
+# root has what l3dsr's package requires: rpm-system.sh DIRECTORY
 set -eu
 cd "$1"
 mkdir -p files/usr/bin files/lib64 files/dev
 cp -L "$(command -v busybox)" files/usr/bin/busybox
 for name in sh cat stat mkdir; do ln -s busybox "files/usr/bin/$name"; done
-# The one of coreutils: busybox has no env -S, with which the commands begin.
+# env of coreutils: the first line of each command uses env -S, which busybox does not have.
 cp -L "$(command -v env)" files/usr/bin/env
 ln -s usr/bin files/bin
 triplet=$(uname -m)-linux-gnu

@@ -2,7 +2,7 @@
  * The `l3dsr` command: a table of subcommands, one file each, of which a run loads only the one it needs.
  *
  * Data goes to stdout and diagnostics to stderr; with `--json` both are JSON. Exit codes are those of
- * src/errors.ts.
+ * exit-codes.ts.
  */
 import { realpathSync } from "node:fs";
 import { Command, CommanderError } from "commander";
