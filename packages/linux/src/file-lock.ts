@@ -70,7 +70,7 @@ export class FileLock implements Disposable {
 	 * Throws LOCK_HELD with the holder's process id after `waitMs`, LinuxError if the file cannot be opened.
 	 */
 	static async acquire(path: string, options: FileLockOptions = {}): Promise<FileLock> {
-		const fd = open(path);
+		const fd = openOrCreate(path);
 		try {
 			await untilTaken(path, options, {
 				take() {
@@ -90,19 +90,11 @@ export class FileLock implements Disposable {
 	/**
 	 * Whether somebody holds the lock on `path`. Tries the lock shared, so that processes that ask at the same time
 	 * do not take one another for holders. Changes nothing, and works on a read-only file system. Throws LinuxError if
-	 * `path` cannot be read.
+	 * `path` cannot be opened.
 	 */
 	static isHeld(path: string): boolean {
-		let fd: number;
-		try {
-			fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-		} catch (cause) {
-			if (errnoOfFileError(cause) === "ENOENT") return false;
-			throw new LinuxError("SYSCALL", `open lock file ${path}: ${fileErrorText(cause)}`, {
-				hint: "run it as root",
-				cause,
-			});
-		}
+		const fd = openIfThere(path);
+		if (fd === undefined) return false;
 		try {
 			const result = flock(fd, LOCK_SH | LOCK_NB);
 			if (result !== -ERRNO.EAGAIN) check(result, `lock ${path}`);
@@ -120,31 +112,44 @@ export class FileLock implements Disposable {
 	}
 }
 
-/** If the file is a FIFO, do not wait for its reader. */
-const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+/** If the file is a FIFO, do not wait for its other end. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
+const CREATE_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
-function open(path: string): number {
+function openIfThere(path: string): number | undefined {
+	try {
+		return openSync(path, READ_FLAGS);
+	} catch (cause) {
+		if (errnoOfFileError(cause) === "ENOENT") return undefined;
+		throw notOpened(path, cause);
+	}
+}
+
+function openOrCreate(path: string): number {
 	let fd: number;
 	try {
-		fd = openSync(path, OPEN_FLAGS, 0o600);
+		fd = openSync(path, CREATE_FLAGS, 0o600);
 	} catch (cause) {
-		if (errnoOfFileError(cause) === "ENXIO") throw notRegular(path, cause);
-		const reason = fileErrorText(cause);
-		const permission = /^(EACCES|EPERM) /.test(reason);
-		const full = /^(ENOSPC|EDQUOT) /.test(reason);
-		const folder = dirname(path);
-		throw new LinuxError(permission ? "PERMISSION" : "SYSCALL", `open lock file ${path}: ${reason}`, {
-			hint: permission
-				? "run it as root"
-				: full
-					? `free space in ${folder}: df ${folder}, df -i ${folder}`
-					: `${folder} must exist and be writable`,
-			cause,
-		});
+		throw errnoOfFileError(cause) === "ENXIO" ? notRegular(path, cause) : notOpened(path, cause);
 	}
 	if (fstatSync(fd).isFile()) return fd;
 	closeSync(fd);
 	throw notRegular(path);
+}
+
+function notOpened(path: string, cause: unknown): LinuxError {
+	const reason = fileErrorText(cause);
+	const permission = /^(EACCES|EPERM) /.test(reason);
+	const full = /^(ENOSPC|EDQUOT) /.test(reason);
+	const folder = dirname(path);
+	return new LinuxError(permission ? "PERMISSION" : "SYSCALL", `open lock file ${path}: ${reason}`, {
+		hint: permission
+			? "run it as root"
+			: full
+				? `free space in ${folder}: df ${folder}, df -i ${folder}`
+				: `${folder} must exist and be writable`,
+		cause,
+	});
 }
 
 function notRegular(path: string, cause?: unknown): LinuxError {

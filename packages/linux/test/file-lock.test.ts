@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -66,6 +66,16 @@ test("names the file that could not be opened", async () => {
 		code: "SYSCALL",
 		message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
 		hint: `${join(folder, "none")} must exist and be writable`,
+	});
+});
+
+test("names the file whose holder could not be found out, with the same message", () => {
+	const file = join(folder, "file");
+	writeFileSync(file, "");
+	assert.throws(() => FileLock.isHeld(join(file, "d.lock")), {
+		code: "SYSCALL",
+		message: `open lock file ${join(file, "d.lock")}: ENOTDIR (not a directory)`,
+		hint: `${file} must exist and be writable`,
 	});
 });
 
