@@ -6,11 +6,7 @@
  * directors agree without communicating.
  */
 import { hashBytes, mix32 } from "./hash.ts";
-
-/** A prime, as Maglev's permutations require: each step size visits all slots. */
-export const RING_SLOTS = 65537;
-/** The value of a slot without a real. A slot has 15 bits for its real. */
-export const NOBODY = 0x7fff;
+import { findUnmarked, NOBODY, noMarks, RING_SLOTS } from "./ring.ts";
 
 /** A real server of one service, as the ring needs it. */
 export interface RingMember {
@@ -180,14 +176,14 @@ const SLOTS_PER_NUMBER = RING_SLOTS / 2 ** 32;
  */
 export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bigint): Uint16Array {
 	const result = ring.slice();
-	const isUp = MARKS.fill(0);
+	const isUp = noMarks();
 	for (let member = 0; member < serves.length; member++) if (serves[member] === true) isUp[member] = 1;
 	const salt = Number(seed & 0xffff_ffffn) | 0;
 	/** Members that serve, in the order of their first slots; computed when needed. */
 	let others: Uint16Array | undefined;
-	const count = findOrphans(ring, isUp);
-	for (let n = 0; n < count; n++) {
-		const slot = FOUND[n] as number;
+	const orphans = findUnmarked(ring, isUp);
+	for (let n = 0; n < orphans.length; n++) {
+		const slot = orphans[n] as number;
 		const dice = mix32(salt ^ slot);
 		let owner = throwDice(ring, isUp, dice);
 		if (owner === NOBODY) {
@@ -197,21 +193,6 @@ export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bi
 		result[slot] = owner;
 	}
 	return result;
-}
-
-/** Reused for the result of each search of a ring. */
-const FOUND = new Uint32Array(RING_SLOTS);
-/** Reused for one mark per number, so that a death allocates less memory. */
-const MARKS = new Uint8Array(NOBODY + 1);
-
-/**
- * Stores the slots of members that are not up in `FOUND` and returns their number. A separate function, like `fill`,
- * because most of the time from a failure to the tables is spent in such loops.
- */
-function findOrphans(ring: Uint16Array, isUp: Uint8Array): number {
-	let count = 0;
-	for (let slot = 0; slot < RING_SLOTS; slot++) if (isUp[ring[slot] as number] === 0) FOUND[count++] = slot;
-	return count;
 }
 
 function serving(ring: Uint16Array, isUp: Uint8Array): Uint16Array {
@@ -225,14 +206,4 @@ function throwDice(ring: Uint16Array, isUp: Uint8Array, dice: number): number {
 		if (isUp[thrown] === 1) return thrown;
 	}
 	return NOBODY;
-}
-
-/** The number of slots of each member; the last element counts slots without one. */
-export function slotCounts(ring: Uint16Array, members: number): number[] {
-	const counts = new Array<number>(members + 1).fill(0);
-	for (const owner of ring) {
-		const at = Math.min(owner, members);
-		counts[at] = (counts[at] ?? 0) + 1;
-	}
-	return counts;
 }

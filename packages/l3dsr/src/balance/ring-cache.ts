@@ -1,5 +1,6 @@
 /** The rings of services over their configured pools, each computed once, because that takes milliseconds. */
-import { maglevRing, NOBODY, reassign } from "./maglev.ts";
+import { maglevRing, reassign } from "./maglev.ts";
+import { NOBODY } from "./ring.ts";
 import { type BalancedReal, type BalancedService, keyText, seedOf } from "./service.ts";
 
 /** A ring takes 128 KiB. Rings of further services are computed again each time. */

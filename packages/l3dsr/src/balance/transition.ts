@@ -2,7 +2,7 @@
  * Transitions of slots: a slot in transition remembers the real that it had *before*, so that older flows stay there
  * until the drain ends (the idea of JET, CoNEXT 2021, applied to Maglev's slots).
  */
-import { NOBODY, RING_SLOTS } from "./maglev.ts";
+import { findDifferent, NOBODY, noMarks, RING_SLOTS } from "./ring.ts";
 
 /** Set in a slot of the ring that is in transition. */
 export const IN_TRANSITION = 0x8000;
@@ -53,14 +53,14 @@ export function moveRing(
 	remember = true,
 ): RingChange {
 	const { now: ring, before: previous } = rings;
-	const moved = findMoved(ring, target);
-	const changes = slotChanges(moved);
-	if (moved === 0) return { changes, begins: false };
+	const moved = findDifferent(ring, target);
+	const changes = slotChanges(moved.length);
+	if (moved.length === 0) return { changes, begins: false };
 	let begins = false;
-	const isAlive = MARKS.fill(0);
+	const isAlive = noMarks();
 	for (const real of carries) isAlive[real] = 1;
-	for (let n = 0; n < moved; n++) {
-		const slot = FOUND[n] as number;
+	for (let n = 0; n < moved.length; n++) {
+		const slot = moved[n] as number;
 		const value = ring[slot] as number;
 		const from = value & NOBODY;
 		const before = previous[slot] as number;
@@ -73,28 +73,6 @@ export function moveRing(
 		changes.before[n] = !remembers || (isMoving && isAlive[before] === 1) ? before : from;
 	}
 	return { changes, begins };
-}
-
-/** Reused for the result of each search of a ring. */
-const FOUND = new Uint32Array(RING_SLOTS);
-/** Reused for one mark per number, so that a death allocates less memory. */
-const MARKS = new Uint8Array(NOBODY + 1);
-
-/**
- * Stores the slots whose real differs from `target` in `FOUND` and returns their number. A short loop that only
- * handles numbers is fast.
- */
-function findMoved(ring: Uint16Array, target: Uint16Array): number {
-	// Most rings equal their target and have no slot in transition.
-	if (Buffer.compare(bytesOf(ring), bytesOf(target)) === 0) return 0;
-	let count = 0;
-	for (let slot = 0; slot < RING_SLOTS; slot++)
-		if (((ring[slot] as number) & NOBODY) !== (target[slot] as number)) FOUND[count++] = slot;
-	return count;
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Uint16Array): Uint8Array {
-	return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Every slot in transition, as it is after the drain. */

@@ -10,7 +10,7 @@ import { failOnLeaks } from "../../../../test/support/leak.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { currentTick, ticksOf } from "../../src/balance/kernel/clock.ts";
 import { Director } from "../../src/balance/kernel/director.ts";
-import { RING_SLOTS } from "../../src/balance/maglev.ts";
+import { RING_SLOTS } from "../../src/balance/ring.ts";
 import { L3dsrError } from "../../src/errors.ts";
 import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
 import { DIRECTOR, DIRECTOR_MAC, ROUTER_MAC, real, SETTINGS, VIP, WIRE, Wire, wishOf } from "./wire.ts";

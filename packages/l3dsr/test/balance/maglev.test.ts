@@ -3,14 +3,8 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { runs } from "../../../../test/support/property-runs.ts";
-import {
-	maglevRing,
-	NOBODY,
-	RING_SLOTS,
-	type RingMember,
-	reassign,
-	slotCounts,
-} from "../../src/balance/maglev.ts";
+import { maglevRing, type RingMember, reassign } from "../../src/balance/maglev.ts";
+import { NOBODY, RING_SLOTS } from "../../src/balance/ring.ts";
 
 const SEED = 0x1234_5678_9abc_def0n;
 
@@ -196,3 +190,13 @@ test("no slot has a real server if none serves, and all have the same one if onl
 	assert.ok(alone.every((owner) => owner === 77));
 	assert.ok(maglevRing([], SEED).every((owner) => owner === NOBODY));
 });
+
+/** The number of slots of each member; the last element counts slots without one. */
+function slotCounts(ring: Uint16Array, members: number): number[] {
+	const counts = new Array<number>(members + 1).fill(0);
+	for (const owner of ring) {
+		const at = Math.min(owner, members);
+		counts[at] = (counts[at] ?? 0) + 1;
+	}
+	return counts;
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { runs } from "../../../../test/support/property-runs.ts";
-import { NOBODY, RING_SLOTS } from "../../src/balance/maglev.ts";
+import { NOBODY, RING_SLOTS } from "../../src/balance/ring.ts";
 import {
 	emptyRings,
 	endTransition,

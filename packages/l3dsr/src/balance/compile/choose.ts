@@ -1,6 +1,6 @@
 /** From a flow to its real server: hash, slot and, if the slot is in transition, the memory of flows. */
 import { IPV4, IPV6, view } from "@l3dsr/bpf";
-import { NOBODY } from "../maglev.ts";
+import { NOBODY } from "../ring.ts";
 import { IN_TRANSITION } from "../transition.ts";
 import { emitFlowMemory } from "./flow-memory.ts";
 import { ADDRESS4, ADDRESS6, type Packet, START, STATE, VIP_ENTRY } from "./frame.ts";

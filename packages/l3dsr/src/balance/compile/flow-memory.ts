@@ -5,7 +5,7 @@
  * An entry is written by one 64-bit store, so no CPU ever sees half of it.
  */
 import { type Label, type Value, view } from "@l3dsr/bpf";
-import { NOBODY } from "../maglev.ts";
+import { NOBODY } from "../ring.ts";
 import {
 	ALWAYS_TICKS,
 	BUCKET_BYTES,

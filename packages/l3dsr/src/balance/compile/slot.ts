@@ -1,7 +1,7 @@
 /** The hash of a flow and its slot in a ring. */
 import { type MapSpec, type Value, view } from "@l3dsr/bpf";
 import { MIX, MIX_SHIFTS } from "../hash.ts";
-import { RING_SLOTS } from "../maglev.ts";
+import { RING_SLOTS } from "../ring.ts";
 import { HEADER_BYTES, type Packet, RING_SLOT, VIP_ENTRY } from "./frame.ts";
 
 /** `mix64` of ../hash.ts. */

@@ -5,7 +5,7 @@ import type { DirectorSettings } from "../../model/director.ts";
 import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
 import type { ProgramSettings } from "../compile/about.ts";
 import { compileDirector } from "../compile/compile.ts";
-import { RING_SLOTS } from "../maglev.ts";
+import { RING_SLOTS } from "../ring.ts";
 import type { RingCache } from "../ring-cache.ts";
 import type { BalanceWish } from "../service.ts";
 import { REASON_SLOTS } from "../tables/layout.ts";

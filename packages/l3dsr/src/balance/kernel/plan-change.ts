@@ -7,7 +7,7 @@ import type {
 	PlannedServiceChange,
 	RealUse,
 } from "../../model/director-plan.ts";
-import { NOBODY, RING_SLOTS } from "../maglev.ts";
+import { NOBODY, RING_SLOTS } from "../ring.ts";
 import type { RingCache } from "../ring-cache.ts";
 import { type BalancedReal, type BalanceWish, protocolName, type ServiceKey } from "../service.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";

@@ -5,7 +5,7 @@
 import { arrayKey, BpfMap, sumPerCpu } from "@l3dsr/bpf";
 import { L3dsrError } from "../../errors.ts";
 import type { Counters } from "../../model/rule.ts";
-import { RING_SLOTS } from "../maglev.ts";
+import { RING_SLOTS } from "../ring.ts";
 import {
 	BUCKET_BYTES,
 	type Capacity,

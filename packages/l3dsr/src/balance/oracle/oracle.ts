@@ -7,8 +7,8 @@ import { type Address, addressFromBytes, type Dscp, replaceInChecksum } from "@l
 import type { FlowMode } from "../../model/director.ts";
 import type { Affinity, EchoMode } from "../../model/fleet.ts";
 import { datagramHash, type FlowKey, flowHash, slotOf } from "../hash.ts";
-import { RING_SLOTS } from "../maglev.ts";
 import type { Reason } from "../reason.ts";
+import { RING_SLOTS } from "../ring.ts";
 import { UDP_TICKS } from "../tables/layout.ts";
 import { IN_TRANSITION, type Rings } from "../transition.ts";
 import { entryLimit, type Flows, type Fragments } from "./memory.ts";

@@ -7,7 +7,7 @@
 import type { MapSpec } from "@l3dsr/bpf";
 import { BPF_MAP_FLAG, struct } from "@l3dsr/bpf";
 import { COUNTER } from "../../programs/count.ts";
-import { RING_SLOTS } from "../maglev.ts";
+import { RING_SLOTS } from "../ring.ts";
 
 /** "L3DB". */
 export const MAGIC = 0x4244_334c;

@@ -1,8 +1,8 @@
 /** The state of a director: `director` in the record of `l3dsr status`, as packages/records describes it. Pure. */
 import type { Address } from "@l3dsr/packet";
 import type { DirectorStatus, RealStatus, ServiceStatus } from "../../balance/kernel/status.ts";
-import { RING_SLOTS } from "../../balance/maglev.ts";
 import { REASONS, type Reason } from "../../balance/reason.ts";
+import { RING_SLOTS } from "../../balance/ring.ts";
 import { type BalancedService, lowerFleet, protocolName, type ServiceKey } from "../../balance/service.ts";
 import { isSameService } from "../../balance/tables/state.ts";
 import type { DesiredDirector, DirectorSettings } from "../../model/director.ts";

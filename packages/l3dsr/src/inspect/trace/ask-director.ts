@@ -4,10 +4,10 @@
  */
 import { addressFromBytes, ETHER_TYPE } from "@l3dsr/packet";
 import { Director } from "../../balance/kernel/director.ts";
-import { NOBODY, RING_SLOTS } from "../../balance/maglev.ts";
 import { direct, type OracleResult } from "../../balance/oracle/oracle.ts";
 import { wishedTables } from "../../balance/oracle/wished-tables.ts";
 import { REASONS } from "../../balance/reason.ts";
+import { NOBODY, RING_SLOTS } from "../../balance/ring.ts";
 import { lowerFleet, protocolName } from "../../balance/service.ts";
 import type { DesiredDirector } from "../../model/director.ts";
 import type { InputPacket } from "./input-packet.ts";

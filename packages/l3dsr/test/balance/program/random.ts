@@ -1,5 +1,5 @@
 /** Random worlds and random frames for them; the same seed gives the same ones. */
-import { NOBODY, RING_SLOTS } from "../../../src/balance/maglev.ts";
+import { NOBODY, RING_SLOTS } from "../../../src/balance/ring.ts";
 import { IN_TRANSITION } from "../../../src/balance/transition.ts";
 import {
 	bytesOf,

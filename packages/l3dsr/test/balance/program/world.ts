@@ -18,10 +18,10 @@ import { interfaceByName, type MappedMemory } from "@l3dsr/linux";
 import { type Address, type Dscp, dscp, parseAddress } from "@l3dsr/packet";
 import { compileDirector } from "../../../src/balance/compile/compile.ts";
 import type { ProgramOptions } from "../../../src/balance/compile/options.ts";
-import { RING_SLOTS } from "../../../src/balance/maglev.ts";
 import { FlowMemory, FragmentMemory } from "../../../src/balance/oracle/memory.ts";
 import type { OracleService, OracleTables, OracleVip } from "../../../src/balance/oracle/oracle.ts";
 import { REASONS, type Reason } from "../../../src/balance/reason.ts";
+import { RING_SLOTS } from "../../../src/balance/ring.ts";
 import { seedOf } from "../../../src/balance/service.ts";
 import {
 	BUCKET_BYTES,
