@@ -10,6 +10,8 @@ describe("completion", () => {
 	before(() => {
 		host = new Host();
 		host.run(`dpkg -i ${host.put(DEB)}`);
+		host.run(`mkdir -p /etc/l3dsr && printf '%s\\n' 'fleet: fleet.yaml' 'director: { interfaces: eth0 }' > /etc/l3dsr/l3dsr.yaml
+			printf 'vips: []\\npools: { front: { reals: [{ name: a1, addresses: 10.1.0.11 }] } }\\n' > /etc/l3dsr/fleet.yaml`);
 	});
 	after(() => host[Symbol.dispose]());
 
@@ -29,10 +31,14 @@ describe("completion", () => {
 			done
 			COMP_WORDS=(l3dsr sta) COMP_CWORD=1 COMP_LINE='l3dsr sta' COMP_POINT=9
 			$(complete -p l3dsr | sed 's/.*-F \\([^ ]*\\).*/\\1/') l3dsr sta l3dsr
-			echo "offered: \${COMPREPLY[*]}"`,
+			echo "offered: \${COMPREPLY[*]}"
+			COMP_WORDS=(l3dsr drain fr) COMP_CWORD=2 COMP_LINE='l3dsr drain fr' COMP_POINT=14
+			$(complete -p l3dsr | sed 's/.*-F \\([^ ]*\\).*/\\1/') l3dsr fr drain
+			echo "real servers: \${COMPREPLY[*]}"`,
 		);
 		for (const command of COMMANDS) assert.match(output, new RegExp(`^complete .* ${command}$`, "m"));
 		assert.match(output, /^offered: status$/m);
+		assert.match(output, /^real servers: front\/a1$/m);
 	});
 
 	it("is used by zsh for every command", () => {
@@ -53,9 +59,12 @@ describe("completion", () => {
 			zpty -w shell 'PROMPT=go; autoload -Uz compinit; compinit -D; print ready'
 			zpty -r shell seen $'*\\nready*go*'
 			zpty -w -n shell $'iptables-daddr --set-da\\t'
-			zpty -r shell seen '*--set-daddr*' && print completed`,
+			zpty -r shell seen '*--set-daddr*' && print completed
+			zpty -w -n shell $'\\x15l3dsr drain f\\t'
+			zpty -r shell seen '*front/a1*' && print real server`,
 		);
 		assert.match(typed, /^completed$/m);
+		assert.match(typed, /^real server$/m);
 	});
 
 	it("is used by fish for every command", () => {
@@ -63,5 +72,8 @@ describe("completion", () => {
 		for (const command of COMMANDS) assert.match(offered(`${command} -`), /^--?\w/m, command);
 		assert.match(offered("l3dsr sta"), /^status\t/m);
 		assert.match(offered("dsrctl sto"), /^stop/m);
+		assert.equal(offered("l3dsr drain f"), "front/a1\n");
+		assert.match(offered("l3dsr lab --hook "), /^clsact\t/);
+		assert.equal(offered("l3dsr probe --dscp "), "");
 	});
 });

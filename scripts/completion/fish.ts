@@ -30,8 +30,11 @@ function optionArguments({ names, help, argument }: CompletedOption): string {
 	const spelled = names.map((name) =>
 		name.startsWith("--") ? ` -l ${name.slice(2)}` : ` -s ${name.slice(1)}`,
 	);
-	// Do not ask for an optional argument.
-	const value = argument === undefined || argument.optional ? "" : ` -r${offer(argument.value)}`;
+	// Do not ask for an optional argument. With -r alone, fish offers files too.
+	const value =
+		argument === undefined || argument.optional
+			? ""
+			: ` ${argument.value.kind === "file" ? "-r" : "-x"}${offer(argument.value)}`;
 	return `${spelled.join("")}${value} -d ${quote(help)}`;
 }
 
