@@ -151,6 +151,11 @@ export function sameRule(a: Rule, b: Rule): boolean {
 	return sameValue(a, b);
 }
 
+/** The rule without its comments, which change nothing for a packet. */
+export function withoutComments(rule: Rule): Rule {
+	return { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "comment") };
+}
+
 export function isChainOf(table: Table, chain: string): chain is Chain {
 	return (CHAINS[table] as readonly string[]).includes(chain);
 }

@@ -10,7 +10,7 @@
 import { type Address, addressBits } from "@l3dsr/packet";
 import type { InterfaceName } from "../model/interface-name.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
-import type { Rule } from "../model/rule.ts";
+import { type Rule, withoutComments } from "../model/rule.ts";
 import { RuleBag } from "../model/rule-bag.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 import type { Service } from "../model/service.ts";
@@ -165,7 +165,7 @@ function isAlone({ address, prefixLength }: LoopbackAddress): boolean {
 function distinctRules(rules: readonly Rule[]): Rule[] {
 	const seen = new RuleBag();
 	return rules.filter((rule) => {
-		const effect = { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "comment") };
+		const effect = withoutComments(rule);
 		if (seen.has(effect)) return false;
 		seen.add(effect);
 		return true;

@@ -2,7 +2,8 @@
 
 import type { SelectionRecord } from "@l3dsr/records";
 import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
-import { type Counters, type Rule, sameRule } from "../../model/rule.ts";
+import { type Counters, type Rule, sameRule, withoutComments } from "../../model/rule.ts";
+import { RuleBag } from "../../model/rule-bag.ts";
 import { type Service, serviceType } from "../../model/service.ts";
 import type { HostState } from "../../plan/host-state.ts";
 import { loopbackEntries } from "../../plan/loopback.ts";
@@ -55,11 +56,24 @@ export function serviceRows(
 	const entryOf = loopbackEntries(state.addresses);
 	const whyStopped = new Map(stopped.map(({ service, reason }) => [service, reason]));
 	const accounted = new Set<ObservedRule>();
-	const rows = (services ?? []).map((service): ServiceRow => {
-		const wanted = lowerService(service, lowering);
-		const found = (ownOf.get(service.vip.text) ?? []).filter(({ rule }) =>
-			wanted.some((one) => sameRule(one, rule)),
-		);
+	const lowered = new Map((services ?? []).map((service) => [service, lowerService(service, lowering)]));
+	let configured: RuleBag | undefined;
+	const isConfigured = (rule: Rule) => {
+		configured ??= new RuleBag([...lowered.values()].flat());
+		return configured.has(rule);
+	};
+	const rows = [...lowered].map(([service, rules]): ServiceRow => {
+		const ownHere = ownOf.get(service.vip.text) ?? [];
+		// If two services do the same, up installs the rules of one: they serve the other too.
+		const wanted = rules.map((rule) => {
+			if (ownHere.some((one) => sameRule(one.rule, rule))) return rule;
+			const effect = withoutComments(rule);
+			const twin = ownHere.find(
+				(one) => sameRule(withoutComments(one.rule), effect) && isConfigured(one.rule),
+			);
+			return twin?.rule ?? rule;
+		});
+		const found = ownHere.filter(({ rule }) => wanted.some((one) => sameRule(one, rule)));
 		for (const one of found) accounted.add(one);
 		// A rule by dsrctl, or by hand, does the same until up takes it over.
 		const key = keyOfService(service);

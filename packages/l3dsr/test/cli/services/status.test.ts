@@ -265,3 +265,23 @@ test("status fits a terminal's width, however long names, addresses and selectio
 		}
 	}
 });
+
+test("a service that another one duplicates is up by the rules of the other one", async () => {
+	const twins = join(folder, "twins.yaml");
+	const one = (name: string) => `{ name: ${name}, vip: 192.0.2.30, dscp: 9, protocol: tcp, ports: 443 }`;
+	writeFileSync(twins, `datapath: nft\nservices: [${one("old")}, ${one("new")}]\n`);
+	assert.equal((await l3dsr("up", "-c", twins)).exitCode, 0);
+	const record = JSON.parse(await status("status", "--json", "-c", twins));
+	const states = record.services.map(({ name, state }: ServiceRow) => [name, state]);
+	assert.deepEqual(states, [
+		["old", "up"],
+		["new", "up"],
+	]);
+	// A rule that no configured service has does not count: it is about to go.
+	writeFileSync(twins, `datapath: nft\nservices: [${one("new")}]\n`);
+	const after = JSON.parse(await statusWith(1, "status", "--json", "-c", twins));
+	assert.equal(after.services[0].state, "partial");
+	assert.equal((await l3dsr("up", "-c", twins)).exitCode, 0);
+	await status("status", "-c", twins);
+	assert.equal((await l3dsr("down")).exitCode, 0);
+});
