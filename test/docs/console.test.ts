@@ -77,6 +77,25 @@ describe("parseConsoleBlocks", () => {
 		assert.equal(parseConsoleBlocks(`<!-- not run: reboots -->\n\ntext\n${block("# id")}`).length, 1);
 	});
 
+	it("reads a block in a list without its indentation", () => {
+		const list = [
+			"1. text",
+			"",
+			"   ```console",
+			"   # a",
+			"   out",
+			"     in",
+			"   ```",
+			"",
+			"   ```sh",
+			"   # b",
+			"   ```",
+		];
+		assert.deepEqual(parseConsoleBlocks(list.join("\n")), [
+			{ line: 4, command: "a", expected: ["out", "  in"] },
+		]);
+	});
+
 	it("refuses output without a command", () => {
 		assert.throws(() => parseConsoleBlocks(block("out")), /line 2: a console block begins with a command/);
 	});

@@ -3,7 +3,7 @@
  * command (a backslash at its end continues it on the next line), and the lines below it are its output. "…"
  * in the output stands for any lines if it is alone on a line, else for any text.
  *
- * A block directly after `<!-- not run: REASON -->` is not run.
+ * A block directly after `<!-- not run: REASON -->` is not run. A block in a list is indented, fences and all.
  */
 
 export interface Step {
@@ -20,12 +20,15 @@ export function parseConsoleBlocks(markdown: string): Step[] {
 	const steps: { line: number; command: string; expected: string[] }[] = [];
 	let inside = false;
 	let shownOnly = false;
-	for (const [index, line] of markdown.split("\n").entries()) {
+	let indent = "";
+	for (const [index, whole] of markdown.split("\n").entries()) {
+		const line = inside && whole.startsWith(indent) ? whole.slice(indent.length) : whole;
 		if (!inside) {
-			const fence = /^```(\w*)/.exec(line);
-			if (fence !== null && line !== "```") {
+			const fence = /^( *)```(\w+)/.exec(line);
+			if (fence !== null) {
 				inside = true;
-				shownOnly ||= fence[1] !== "console";
+				indent = fence[1] ?? "";
+				shownOnly ||= fence[2] !== "console";
 			} else if (line.trim() !== "") {
 				shownOnly = /^<!-- not run: .+ -->$/.test(line);
 			}
