@@ -14,6 +14,16 @@ export interface ReportedChange {
 	readonly process: number;
 	/** From /proc/PID/comm, or as the kernel reports it. */
 	readonly program?: string;
+	/** What was changed on the network: `192.0.2.10 on lo`, or the name of an interface. */
+	readonly object?: string;
+}
+
+/** An interface was created, deleted or renamed. */
+export interface LinkEvent {
+	/** Two if it was renamed. */
+	readonly names: readonly string[];
+	/** `interface eth0 was deleted`. */
+	readonly text: string;
 }
 
 /** In order: the first trace that was found decides the kind. */
@@ -35,8 +45,7 @@ export interface CauseInput {
 	readonly flushed: boolean;
 	/** The programs of an interface on which ours run have changed. */
 	readonly programGone: boolean;
-	/** Interfaces that were created, deleted or renamed, as sentences. */
-	readonly links: readonly string[];
+	readonly links: readonly LinkEvent[];
 	readonly changes: readonly ReportedChange[];
 	/** Process names from /proc/PID/comm; called only when the cause depends on them. */
 	readonly running: () => ReadonlySet<string>;
@@ -61,13 +70,15 @@ export function causeOf(input: CauseInput): Cause {
 	const mayBeProgram = named === "rules" || named === "unknown";
 	const kind = !mayBeProgram
 		? named
-		: links.length > 0
+		: links.some((link) => mayHaveTakenRules(link, drift))
 			? "network"
 			: programGone || traces.has("program")
 				? "program"
 				: named;
 	const on = OF_RULESET.has(kind) ? "ruleset" : OF_NETWORK.has(kind) ? "network" : undefined;
-	const by = changes.findLast((change) => change.on === on);
+	const by = changes.findLast(
+		(change) => change.on === on && (kind === "network" || explains(change, drift)),
+	);
 	return {
 		kind,
 		suspects:
@@ -86,6 +97,25 @@ function told(changes: readonly ReportedChange[], where: ReportedChange["on"]): 
 	return changes.some(({ on }) => on === where);
 }
 
-function networkCauses(links: readonly string[]): readonly string[] {
-	return links.length > 0 ? links : ["the addresses of this host have changed (DHCP, VRRP, an operator)"];
+/**
+ * A program goes with its interface. Rules of nftables stay: an interface of a container that appears at the same time
+ * has nothing to do with them.
+ */
+function mayHaveTakenRules({ names }: LinkEvent, drift: readonly Finding[]): boolean {
+	return drift.some(
+		({ kind, rule }) => kind === "director-missing" || names.includes(rule?.header.inInterface?.name ?? ""),
+	);
+}
+
+/** On a busy host other addresses change at the same time. An IPv6 VIP goes when `lo` is set down. */
+function explains({ on, object }: ReportedChange, drift: readonly Finding[]): boolean {
+	return (
+		on === "ruleset" || object === "lo" || drift.some((one) => one.object.replace(/\/\d+ /, " ") === object)
+	);
+}
+
+function networkCauses(links: readonly LinkEvent[]): readonly string[] {
+	return links.length > 0
+		? links.map(({ text }) => text)
+		: ["the addresses of this host have changed (DHCP, VRRP, an operator)"];
 }

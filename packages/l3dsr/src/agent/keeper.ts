@@ -20,7 +20,7 @@ import type { HostDatapath } from "../rewrite/host-datapath.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
-import { causeOf, type ReportedChange } from "./cause.ts";
+import { causeOf, type LinkEvent, type ReportedChange } from "./cause.ts";
 import { ConfigurationInForce, type ReadWish } from "./configuration-in-force.ts";
 import { contentionDelay, contestable, NO_CONTENTION, noteRepair, quietSince } from "./contention.ts";
 import type { Counts } from "./counts.ts";
@@ -51,8 +51,7 @@ export interface Run {
 /** What was reported in addition to the triggers. */
 export interface Evidence {
 	readonly changes: readonly ReportedChange[];
-	/** Interfaces that were created, deleted or renamed, as sentences. */
-	readonly links: readonly string[];
+	readonly links: readonly LinkEvent[];
 	readonly programs: boolean;
 	readonly flushed: boolean;
 }

@@ -22,7 +22,7 @@ test("after lost events, an interface with the index of one that was deleted mea
 	ip("link add e0 index 77 type veth peer name d1");
 	reader.read();
 	assert.deepEqual(
-		events.flatMap(({ link }) => link ?? []),
+		events.flatMap(({ link }) => link?.text ?? []),
 		["interface d1 was created", "interface e0 was created"],
 	);
 });

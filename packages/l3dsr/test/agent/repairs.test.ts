@@ -144,6 +144,40 @@ test("nft flush ruleset: one repair, and the record says that everything of nfta
 	assert.deepEqual(new Set(drift.map(({ kind }) => kind)), new Set(["guard", "rule-missing"]));
 });
 
+test("a container that starts and a renewed lease are not the cause, nor is a process with the number of another", async () => {
+	writeFileSync(config, `datapath: nft\n${SERVICES}`);
+	layOut();
+	try {
+		await using agent = await AgentProcess.start(config);
+		/** The agent hears of all of it at once. */
+		const beside = (act: () => unknown) => async (): Promise<void> => {
+			agent.child.kill("SIGSTOP");
+			act();
+			ip("link add dock0 type veth peer name dock1");
+			ip("addr replace 10.0.0.2/24 dev eth0 valid_lft 3600 preferred_lft 3600");
+			agent.child.kill("SIGCONT");
+		};
+		const rules = await repairOf(
+			agent,
+			beside(() => run("nft", "delete table ip l3dsr")),
+			{ said: [/^a rule of web is missing$/] },
+		);
+		assert.deepEqual([rules.cause.kind, rules.cause.by?.program], ["rules", "nft"]);
+		ip("link del dock0");
+		// Its number in its own PID namespace is that of the first process of this one.
+		const away = ["unshare", "--pid", "--fork", "ip", "addr", "del", "192.0.2.10/32", "dev", "lo"] as const;
+		const vip = await repairOf(
+			agent,
+			beside(() => run(...away)),
+			{ said: [/^192\.0\.2\.10 on lo is not there$/] },
+		);
+		assert.equal(vip.cause.kind, "vip-addresses");
+		assert.equal(vip.cause.by, undefined);
+	} finally {
+		assert.equal((await l3dsr("down")).exitCode, 0);
+	}
+});
+
 test("an XDP program that is taken away: one repair, and the record names a program", async () => {
 	const { cause } = await repairWith(
 		"datapath: ebpf\nhook: xdp\nopen-checksums: accept",

@@ -1,13 +1,12 @@
 /** Events that the loop receives. */
-import type { ReportedChange } from "../cause.ts";
+import type { LinkEvent, ReportedChange } from "../cause.ts";
 import type { Trigger } from "../record.ts";
 
 export interface HostEvent {
 	readonly trigger: Trigger;
 	/** Who made the change, if the kernel tells. */
 	readonly change?: ReportedChange;
-	/** What happened to an interface, as a sentence: `interface eth0 was deleted`. */
-	readonly link?: string;
+	readonly link?: LinkEvent;
 	/** One nf_tables transaction deleted tables of ours and of others. */
 	readonly flushed?: true;
 	/** Programs were attached, detached or replaced. */

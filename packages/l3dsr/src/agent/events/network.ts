@@ -1,8 +1,9 @@
 /** Changes of interfaces, addresses, routes and, for a director, neighbours. */
-import { readFileSync } from "node:fs";
 import { type IfIndex, listInterfaces, type NetworkEvent, NetworkMonitor, watchReadable } from "@l3dsr/linux";
-import type { ReportedChange } from "../cause.ts";
+import { addressFromBytes } from "@l3dsr/packet";
+import type { LinkEvent, ReportedChange } from "../cause.ts";
 import type { EventHandler, EventReader, HostEvent } from "./event.ts";
+import { NetlinkSenders } from "./netlink-senders.ts";
 
 export interface NetworkScope {
 	/**
@@ -20,8 +21,9 @@ export function monitorNetwork(report: EventHandler, { nextHops }: NetworkScope)
 	);
 	const links = new Links();
 	const read = (): void => {
+		const senders = new NetlinkSenders();
 		for (const event of monitor.read()) {
-			const hostEvent = eventOf(event, links, nextHops);
+			const hostEvent = eventOf(event, links, senders, nextHops);
 			if (hostEvent !== undefined) report(hostEvent);
 		}
 	};
@@ -39,17 +41,22 @@ class Links {
 		this.#names = namesOfInterfaces();
 	}
 
-	/** A sentence if the interface was created, deleted or renamed. */
-	note(event: NetworkEvent & { readonly kind: "link" }): string | undefined {
+	nameOf(index: IfIndex): string | undefined {
+		return this.#names.get(index);
+	}
+
+	/** Undefined unless the interface was created, deleted or renamed. */
+	note(event: NetworkEvent & { readonly kind: "link" }): LinkEvent | undefined {
 		const { index, name } = event.interface;
 		const before = this.#names.get(index);
 		if (event.change === "deleted") {
 			this.#names.delete(index);
-			return `interface ${name} was deleted`;
+			return { names: [name], text: `interface ${name} was deleted` };
 		}
 		this.#names.set(index, name);
-		if (before === undefined) return `interface ${name} was created`;
-		return before === name ? undefined : `interface ${before} was renamed to ${name}`;
+		if (before === undefined) return { names: [name], text: `interface ${name} was created` };
+		if (before === name) return undefined;
+		return { names: [before, name], text: `interface ${before} was renamed to ${name}` };
 	}
 }
 
@@ -57,17 +64,31 @@ function namesOfInterfaces(): Map<IfIndex, string> {
 	return new Map(listInterfaces().map(({ index, name }) => [index, name]));
 }
 
-function eventOf(event: NetworkEvent, links: Links, nextHops: boolean): HostEvent | undefined {
+function eventOf(
+	event: NetworkEvent,
+	links: Links,
+	senders: NetlinkSenders,
+	nextHops: boolean,
+): HostEvent | undefined {
+	const changeOf = (by: number | undefined, object: string): { readonly change?: ReportedChange } => {
+		if (by === undefined || by === process.pid) return {};
+		const sender = senders.of(by);
+		return sender === undefined ? {} : { change: { on: "network", object, ...sender } };
+	};
 	switch (event.kind) {
 		case "lost":
 			links.readAgain();
 			return { trigger: "lost" };
 		case "link": {
 			const link = links.note(event);
-			return { trigger: "link", ...(link === undefined ? {} : { link }), ...changeOf(event.by) };
+			const change = changeOf(event.by, event.interface.name);
+			return { trigger: "link", ...(link === undefined ? {} : { link }), ...change };
 		}
-		case "address":
-			return { trigger: "address", ...changeOf(event.by) };
+		case "address": {
+			const { bytes, index } = event.address;
+			const object = `${addressFromBytes(bytes).text} on ${links.nameOf(index)}`;
+			return { trigger: "address", ...changeOf(event.by, object) };
+		}
 		case "route":
 			// Of the routes, a real server needs only those of its own addresses (type local).
 			return nextHops || event.route.type === "local" ? { trigger: "route" } : undefined;
@@ -75,20 +96,5 @@ function eventOf(event: NetworkEvent, links: Links, nextHops: boolean): HostEven
 			return { trigger: "neighbour" };
 		case "tc":
 			return { trigger: "program", programs: true };
-	}
-}
-
-function changeOf(by: number | undefined): { readonly change?: ReportedChange } {
-	if (by === undefined || by === process.pid) return {};
-	const program = programOf(by);
-	return { change: { on: "network", process: by, ...(program === undefined ? {} : { program }) } };
-}
-
-/** Undefined if the process has already ended, as `ip` usually has. */
-function programOf(pid: number): string | undefined {
-	try {
-		return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-	} catch {
-		return undefined;
 	}
 }
