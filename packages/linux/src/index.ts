@@ -83,6 +83,7 @@ export {
 	u32Attribute,
 	u32Value,
 } from "./netlink-attribute.ts";
+export { NetlinkBatch } from "./netlink-batch.ts";
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
 export { forbidNewPrivileges } from "./new-privileges.ts";
 export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";

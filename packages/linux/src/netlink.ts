@@ -9,13 +9,9 @@ import { ERRNO } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { Layout } from "./layout.ts";
 import { check, SyscallError } from "./libc.ts";
-import {
-	type Attributes,
-	attribute,
-	decodeAttributes,
-	textAttribute,
-	u32Attribute,
-} from "./netlink-attribute.ts";
+import { type Attributes, decodeAttributes, textAttribute, u32Attribute } from "./netlink-attribute.ts";
+import type { NetlinkBatch } from "./netlink-batch.ts";
+import { putMessage } from "./netlink-message.ts";
 import {
 	AF_NETLINK,
 	bind,
@@ -45,10 +41,6 @@ const NETLINK_GET_STRICT_CHK = 12;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
-/** include/uapi/linux/netfilter/nfnetlink.h */
-const NFNL_MSG_BATCH_BEGIN = 0x10;
-const NFNL_MSG_BATCH_END = 0x11;
-const NFNL_BATCH_GENID = 1;
 const NETLINK_ADD_MEMBERSHIP = 1;
 
 /** Flags of a request. */
@@ -148,34 +140,19 @@ export class Netlink implements Disposable {
 	}
 
 	/**
-	 * Applies several changes of the netfilter subsystem `subsystem`, all or none; with `generation`, only if
-	 * the subsystem still has that generation (else ERESTART). Throws the NetlinkRefusal of the first refused
-	 * change.
+	 * Applies the changes of a batch, all or none; with `generation`, only if the subsystem still has that
+	 * generation (else ERESTART). Throws the NetlinkRefusal of the first refused change.
 	 */
-	changeTogether(
-		subsystem: number,
-		requests: readonly NetlinkRequest[],
-		doing: string,
-		generation?: number,
-	): void {
-		if (requests.length === 0) return;
-		const mark = { payload: Uint8Array.of(0, 0, subsystem >> 8, subsystem & 0xff), doing };
-		const begin = { ...mark, type: NFNL_MSG_BATCH_BEGIN, payload: withGeneration(mark.payload, generation) };
-		const all = [begin, ...requests, { ...mark, type: NFNL_MSG_BATCH_END }];
+	changeTogether(batch: NetlinkBatch, doing: string, generation?: number): void {
+		const { count } = batch;
+		if (count === 0) return;
 		const first = this.#seq + 1;
-		// Only the last change is acknowledged; of the others only refusals are reported.
-		const last = first + requests.length;
-		const bytes = new Uint8Array(all.reduce((sum, request) => sum + paddedLength(request), 0));
-		const view = new DataView(bytes.buffer);
-		let at = 0;
-		for (const request of all) {
-			const seq = ++this.#seq;
-			putMessage(bytes, view, at, request, seq === last ? NLM_F.ACK : 0, seq);
-			at += paddedLength(request);
-		}
+		const last = first + count;
+		this.#seq = last + 1;
+		const bytes = batch.numbered(first, generation);
 		enlargeBuffer(this.#fd, "send", 2 * bytes.length);
 		// Every change may be refused, and each refusal is a datagram.
-		enlargeBuffer(this.#fd, "receive", Math.max(LEAST_ROOM_BYTES, requests.length * REFUSAL_BYTES));
+		enlargeBuffer(this.#fd, "receive", Math.max(LEAST_ROOM_BYTES, count * REFUSAL_BYTES));
 		const sent = send(this.#fd, bytes, bytes.length, 0);
 		if (sent === -ERRNO.EMSGSIZE) throw tooLong(doing, bytes.length);
 		check(sent, doing);
@@ -184,7 +161,7 @@ export class Netlink implements Disposable {
 			for (const message of parseMessages(this.#receive(doing), doing)) {
 				if (message.seq < first || message.type !== NLMSG_ERROR) continue;
 				const place = message.seq - first;
-				refusal ??= refusalOf(message, all[place]?.doing ?? doing, place === 0 ? undefined : place - 1);
+				refusal ??= refusalOf(message, doing, place === 0 ? undefined : place - 1);
 				// The answer to a batch that is refused as a whole has the sequence number of its beginning.
 				if (message.seq === last || (message.seq === first && refusal !== undefined)) done = true;
 			}
@@ -299,26 +276,6 @@ function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uin
 	return bytes;
 }
 
-/** Writes struct nlmsghdr and the payload. Thousands may go into one datagram, so field by field, without copies. */
-function putMessage(
-	bytes: Uint8Array,
-	view: DataView,
-	at: number,
-	{ type, flags = 0, payload }: NetlinkRequest,
-	more: number,
-	seq: number,
-): void {
-	view.setUint32(at, HEADER.size + payload.length, true);
-	view.setUint16(at + 4, type, true);
-	view.setUint16(at + 6, NLM_F.REQUEST | more | flags, true);
-	view.setUint32(at + 8, seq, true);
-	bytes.set(payload, at + HEADER.size);
-}
-
-function paddedLength({ payload }: NetlinkRequest): number {
-	return (HEADER.size + payload.length + 3) & ~3;
-}
-
 /** The kernel refused one of several changes, or all of them together. */
 export class NetlinkRefusal extends SyscallError {
 	/** Index of the refused change in the list; absent if no single change was refused. */
@@ -349,13 +306,6 @@ function refusalOf(
 		...(request === undefined ? {} : { request }),
 		...(offset === undefined ? {} : { attributeOffset: offset - HEADER.size }),
 	});
-}
-
-function withGeneration(mark: Uint8Array, generation: number | undefined): Uint8Array {
-	if (generation === undefined) return mark;
-	const value = new Uint8Array(4);
-	new DataView(value.buffer).setUint32(0, generation);
-	return Buffer.concat([mark, attribute(NFNL_BATCH_GENID, value)]);
 }
 
 interface SequencedMessage extends UnsolicitedMessage {

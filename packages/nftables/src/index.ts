@@ -43,6 +43,7 @@ export { TableMemory } from "./memory.ts";
 export { type Change, type MonitorOptions, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
 export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
+export { PreparedTransaction } from "./prepared.ts";
 export { type PrintableTable, printCommand, printTable } from "./print/print-command.ts";
 export { printRule } from "./print/print-rule.ts";
 export type {

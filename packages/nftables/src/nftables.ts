@@ -45,9 +45,10 @@ import {
 	type WireElement,
 	type WireSet,
 } from "./object-codec.ts";
+import { batchOf, type PreparedTransaction } from "./prepared.ts";
 import type { Rule, Snapshot, Table, TableContents, TableId } from "./ruleset.ts";
 import { decodeAnonymousSet, decodeSet } from "./set-codec.ts";
-import { NFGENMSG, NFT_MSG, OBJECT_TYPES, SUBSYSTEM } from "./uapi.ts";
+import { NFGENMSG, NFT_MSG, OBJECT_TYPES } from "./uapi.ts";
 
 /** How often a changing ruleset is read before that is an error. */
 const READINGS = 64;
@@ -102,6 +103,8 @@ export interface TransactOptions {
 	readonly generation?: number;
 }
 
+const CHANGING = "change the ruleset";
+
 export class Nftables implements Disposable {
 	readonly #netlink: Netlink;
 
@@ -117,15 +120,23 @@ export class Nftables implements Disposable {
 		if (commands.length === 0) return;
 		const messages = encodeCommands(commands);
 		try {
-			this.#netlink.changeTogether(
-				SUBSYSTEM,
-				messages.map(({ type, flags, payload }) => ({ type, flags, payload, doing: "change the ruleset" })),
-				"change the ruleset",
-				generation,
-			);
+			this.#netlink.changeTogether(batchOf(messages), CHANGING, generation);
 		} catch (error) {
 			if (!(error instanceof SyscallError)) throw error;
 			throw refusedCommand(error, commands, messages);
+		}
+	}
+
+	/**
+	 * The same with commands that are encoded already. An error does not name the command that the kernel refused.
+	 * Throws NftablesError.
+	 */
+	send(prepared: PreparedTransaction, { generation }: TransactOptions = {}): void {
+		try {
+			this.#netlink.changeTogether(prepared.batch, CHANGING, generation);
+		} catch (error) {
+			if (!(error instanceof SyscallError)) throw error;
+			throw refusedCommand(error, [], []);
 		}
 	}
 
@@ -392,7 +403,7 @@ function refusedCommand(
 	const [index, attributeOffset] = [refusal?.request, refusal?.attributeOffset];
 	const message = index === undefined ? undefined : messages[index];
 	const refused = message === undefined ? undefined : commands[message.command];
-	if (message === undefined || refused === undefined) return failure(error, "change the ruleset");
+	if (message === undefined || refused === undefined) return failure(error, CHANGING);
 	const part = attributeOffset === undefined ? undefined : partAt(message, attributeOffset);
 	return failure(error, describeCommand(refused), { command: message.command, part });
 }
