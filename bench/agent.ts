@@ -241,7 +241,13 @@ async function measureRepairs(
 		// The agent may see a fault of several steps half done, and repair it twice.
 		note(repairs, name, repairedAt - begun);
 	};
-	await timed(FAULT.flush, deleteTables);
+	{
+		using nftables = new Nftables();
+		const tables = nftables.read().tables.filter(({ name }) => name === "l3dsr");
+		await timed(FAULT.flush, () =>
+			nftables.transact(tables.map(({ family, name }) => ({ do: "delete table", table: { family, name } }))),
+		);
+	}
 	const lo = interfaceByName("lo").index;
 	await timed(FAULT.vip, () =>
 		deleteAddress({ index: lo, bytes: Uint8Array.of(198, 18, 1, 0), prefixLength: 32 }),
@@ -261,12 +267,6 @@ async function measureRepairs(
 		"link add v0 address 02:00:00:00:00:02 type veth peer name v1\n" +
 		"link set v0 up\nlink set v1 up\naddress add 198.18.0.1/24 dev v0\n";
 	await timed(FAULT.interface, () => host.feed(batch, "ip", "-batch", "-"));
-}
-
-function deleteTables(): void {
-	using nftables = new Nftables();
-	const tables = nftables.read().tables.filter(({ name }) => name === "l3dsr");
-	nftables.transact(tables.map(({ family, name }) => ({ do: "delete table", table: { family, name } })));
 }
 
 async function measureCosts(

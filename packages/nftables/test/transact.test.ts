@@ -13,6 +13,7 @@ import {
 	match,
 	Nftables,
 	NftablesError,
+	PreparedTransaction,
 	verdict,
 } from "../src/index.ts";
 
@@ -53,6 +54,23 @@ describe("a transaction", () => {
 		assert.equal(error.command, 2);
 		assert.match(error.message, /^add a rule to chain ip t nowhere \("to nowhere"\): ENOENT/);
 		assert.equal(run("nft", "list", "ruleset"), "");
+	});
+
+	it("can be encoded before it is sent, and sent again", () => {
+		using nft = new Nftables();
+		const prepared = new PreparedTransaction(MADE);
+		for (let round = 0; round < 2; round++) {
+			nft.send(prepared, { generation: nft.generation() });
+			assert.equal(run("nft", "list", "ruleset"), "table ip t {\n\tchain c {\n\t}\n}\n");
+			nft.transact([{ do: "delete table", table }]);
+		}
+		const before = nft.generation();
+		nft.send(prepared);
+		assert.equal(refusal(() => nft.send(prepared, { generation: before })).code, "CHANGED");
+		const impossible = new PreparedTransaction([...MADE, { do: "delete chain", table, chain: "nowhere" }]);
+		const { code, message } = refusal(() => nft.send(impossible));
+		assert.equal(code, "REFUSED");
+		assert.match(message, /^change the ruleset: ENOENT/);
 	});
 
 	it("is refused with the part of the command that the kernel rejects", () => {

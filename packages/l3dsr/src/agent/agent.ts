@@ -104,6 +104,7 @@ export class Agent implements AgentState {
 	#tellOfRun(): void {
 		this.#upkeep.follow(this.#keeper.inForce?.wish.director);
 		for (const listener of [...this.#runListeners]) listener();
+		this.#keeper.keepSpares();
 	}
 
 	/** Calls `listener` after each run, when {@link view} has new values, until disposed of. */

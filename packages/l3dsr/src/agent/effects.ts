@@ -3,10 +3,14 @@
  */
 import type { Hold } from "../host/hold.ts";
 import type { HostEffects } from "../reconcile/host-effects.ts";
+import type { SpareTables } from "../reconcile/spare-tables.ts";
 import type { SourceFiles } from "../sources/source-files.ts";
 import type { EventHandler } from "./events/event.ts";
 
-export interface AgentHost extends HostEffects, SourceFiles {}
+export interface AgentHost extends HostEffects, SourceFiles {
+	/** Of the last plan that left nothing to do. */
+	readonly spare: Pick<SpareTables, "keep" | "isMissing" | "restore">;
+}
 
 export interface AgentEffects {
 	/** Starts to report events. Throws L3dsrError, or what its parts throw. */

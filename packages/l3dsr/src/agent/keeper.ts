@@ -14,6 +14,7 @@ import {
 } from "../reconcile/configured-host.ts";
 import { PlanMemory } from "../reconcile/plan-memory.ts";
 import { planHost, reconcile } from "../reconcile/reconcile.ts";
+import type { Restored } from "../reconcile/spare-tables.ts";
 import type { Plan, Target } from "../reconcile/target.ts";
 import { ProgramMemory } from "../rewrite/ebpf/kernel/program-memory.ts";
 import type { HostDatapath } from "../rewrite/host-datapath.ts";
@@ -90,6 +91,8 @@ export class Keeper implements Disposable {
 	#prepared: Prepared | undefined;
 	readonly #programs = new ProgramMemory();
 	#verified: Plan<ConfiguredHost> | undefined;
+	/** Tables that were sent at once, and when; until a record tells. */
+	#restored: (Restored & { readonly at: number }) | undefined;
 	#rightAt: string | undefined;
 
 	constructor(options: KeeperOptions, log: RecordLog, counts: Counts) {
@@ -190,16 +193,22 @@ export class Keeper implements Disposable {
 	async #repair(run: Run, lock: RunLock): Promise<boolean> {
 		const wish = this.#configuration.applied?.wish;
 		if (wish === undefined) return false;
-		const { steps, plan, warnings, appliedAt } = await this.#apply(wish, lock);
+		if (run.triggers.includes("ruleset")) await this.#restoreTables(lock);
+		const applied = await this.#apply(wish, lock);
 		const verifiedMs = this.#now() - run.since;
+		const { plan, warnings } = applied;
+		const restored = this.#restored;
+		const steps = [...(restored?.steps ?? []), ...applied.steps];
 		if (steps.length === 0 || plan === undefined) return false;
+		this.#restored = undefined;
+		const appliedAt = applied.steps.length === 0 ? (restored?.at ?? applied.appliedAt) : applied.appliedAt;
 		const { effects } = this.#options;
 		const { observed, state, desired } = plan;
-		const drift = driftOf(state, {
-			steps,
-			services: wish.configuration.services,
-			stopped: desired.stopped,
-		});
+		const purpose = { services: wish.configuration.services, stopped: desired.stopped };
+		const drift = [
+			...(restored === undefined ? [] : driftOf(restored.state, { ...purpose, steps: restored.steps })),
+			...driftOf(state, { ...purpose, steps: applied.steps }),
+		];
 		const cause = causeOf({
 			observed,
 			drift,
@@ -224,6 +233,15 @@ export class Keeper implements Disposable {
 		this.#contention = contention;
 		if (began !== undefined) this.#log.write({ kind: "contention", cause, ...began });
 		return true;
+	}
+
+	/** Sends tables that are missing at once; whatever else is wrong is planned afterwards. Throws ChangeForbidden. */
+	async #restoreTables(lock: RunLock): Promise<void> {
+		const { spare } = this.#options.host;
+		if (!spare.isMissing()) return;
+		await lock.take();
+		const restored = spare.restore();
+		if (restored !== undefined) this.#restored = { ...restored, at: this.#now() };
 	}
 
 	/** Throws L3dsrError whose notes say what was undone. */
@@ -259,6 +277,11 @@ export class Keeper implements Disposable {
 			warnings: plan === undefined ? [] : [...warningsOf(plan), ...this.#configuration.unwatched],
 			appliedAt: appliedAt ?? this.#now(),
 		};
+	}
+
+	/** Prepares for the next fault, between two runs. */
+	keepSpares(): void {
+		if (this.#verified !== undefined) this.#options.host.spare.keep(this.#verified);
 	}
 
 	/** Plans against the host as it is now. Changes nothing. */

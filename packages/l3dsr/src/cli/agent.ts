@@ -2,6 +2,7 @@
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Agent } from "../agent/agent.ts";
+import type { AgentHost } from "../agent/effects.ts";
 import { isJournalOnStderr, Journal } from "../agent/journal.ts";
 import type { AgentRecord, Severity } from "../agent/record.ts";
 import { recordLines } from "../agent/record-text.ts";
@@ -12,6 +13,7 @@ import { becomeAgent } from "../host/agent-presence.ts";
 import { KeptNftables } from "../host/kept-nftables.ts";
 import { keepHeapSmall } from "../host/small-heap.ts";
 import { applyGuard, guardObserver } from "../host/vip-guard.ts";
+import { SpareTables } from "../reconcile/spare-tables.ts";
 import { openDatapath } from "../rewrite/host-datapath.ts";
 import { serveAgent } from "../serve/follow.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -19,7 +21,6 @@ import { diagnosticsOf } from "./error-table.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
-import type { ServiceHost } from "./services/host.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
@@ -42,13 +43,16 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 }
 
 /** What a host does with nf_tables, through one socket that stays open. */
-function throughSocket(nftables: KeptNftables): Pick<ServiceHost, "guard" | "applyGuard" | "openDatapath"> {
+function throughSocket(
+	nftables: KeptNftables,
+): Pick<AgentHost, "guard" | "applyGuard" | "openDatapath" | "spare"> {
 	const open = () => nftables;
 	const guard = guardObserver(open);
 	return {
 		guard: async () => guard(),
 		applyGuard: async (desired, observed) => applyGuard(desired, observed, open),
 		openDatapath: async (settings, memory) => openDatapath(settings, memory, open),
+		spare: new SpareTables(open),
 	};
 }
 
@@ -56,7 +60,7 @@ const ENDING = ["SIGTERM", "SIGINT"] as const;
 
 export async function agent(
 	context: CliContext,
-	host: ServiceHost,
+	host: AgentHost,
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { env } = context;

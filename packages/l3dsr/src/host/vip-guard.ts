@@ -34,7 +34,7 @@ export interface ObservedGuard {
 
 export const NO_GUARD: ObservedGuard = Object.freeze({ held: [], found: [], altered: false });
 
-const TABLE = { family: "arp", name: "l3dsr" } as const;
+export const GUARD_TABLE = { family: "arp", name: "l3dsr" } as const;
 const SETS = {
 	held4: "ipv4_addr",
 	held6: "ipv6_addr",
@@ -69,7 +69,7 @@ export function guardObserver(open: Open = here): () => ObservedGuard {
 	return () => {
 		using nftables = open();
 		if (last?.generation === nftables.generation()) return last.guard;
-		const { generation, tables } = nftables.read([TABLE]);
+		const { generation, tables } = nftables.read([GUARD_TABLE]);
 		last = { generation, guard: guardIn(tables) };
 		return last.guard;
 	};
@@ -114,7 +114,7 @@ function transactAlone(nftables: Nftables, commands: readonly Command[]): Genera
 }
 
 function readGuard(nftables: Nftables): ObservedGuard {
-	return guardIn(nftables.read([TABLE]).tables);
+	return guardIn(nftables.read([GUARD_TABLE]).tables);
 }
 
 function guardIn([contents]: readonly TableContents[]): ObservedGuard {
@@ -131,8 +131,8 @@ function explained(error: unknown): unknown {
 export function planGuardChange(desired: VipGuard | undefined, observed: ObservedGuard): readonly Command[] {
 	// "Add" ensures that there is something to delete.
 	const remove: readonly Command[] = [
-		{ do: "add table", table: TABLE },
-		{ do: "delete table", table: TABLE },
+		{ do: "add table", table: GUARD_TABLE },
+		{ do: "delete table", table: GUARD_TABLE },
 	];
 	if (desired === undefined) return observed.guard === undefined && !observed.altered ? [] : remove;
 	if (observed.guard === undefined || !sameValue(observed.guard.senders, desired.senders)) {
@@ -144,7 +144,7 @@ export function planGuardChange(desired: VipGuard | undefined, observed: Observe
 	return SET_NAMES.flatMap((name) => [
 		...elementCommand("delete elements", name, without(before[name], after[name])),
 		...(ADDED_LATER.has(name) && before[name].length === 0 && after[name].length > 0
-			? [{ do: "add set", table: TABLE, set: setOf(name) } as const]
+			? [{ do: "add set", table: GUARD_TABLE, set: setOf(name) } as const]
 			: []),
 		...elementCommand("add elements", name, without(after[name], before[name])),
 	]);
@@ -153,17 +153,17 @@ export function planGuardChange(desired: VipGuard | undefined, observed: Observe
 function makeGuard(guard: VipGuard): Command[] {
 	const elements = elementsOf(guard);
 	return [
-		{ do: "add table", table: TABLE },
+		{ do: "add table", table: GUARD_TABLE },
 		...SET_NAMES.flatMap((name): Command[] => [
-			{ do: "add set", table: TABLE, set: setOf(name) },
+			{ do: "add set", table: GUARD_TABLE, set: setOf(name) },
 			...elementCommand("add elements", name, elements[name]),
 		]),
 		...CHAINS.map((hook): Command => {
 			const base = { type: "filter", hook, priority: 0, policy: "accept" } as const;
-			return { do: "add chain", table: TABLE, chain: { name: hook, base } };
+			return { do: "add chain", table: GUARD_TABLE, chain: { name: hook, base } };
 		}),
 		...rulesOf(guard).map(({ chain, expressions }): Command => {
-			return { do: "add rule", table: TABLE, chain, rule: { expressions } };
+			return { do: "add rule", table: GUARD_TABLE, chain, rule: { expressions } };
 		}),
 	];
 }
@@ -191,7 +191,7 @@ function elementCommand(
 ): Command[] {
 	if (addresses.length === 0) return [];
 	const elements = addresses.map(({ bytes }) => ({ key: Uint8Array.from(bytes) }));
-	return [{ do: verb, table: TABLE, set: setOf(name), elements }];
+	return [{ do: verb, table: GUARD_TABLE, set: setOf(name), elements }];
 }
 
 function without(list: readonly Address[], taken: readonly Address[]): Address[] {

@@ -11,6 +11,7 @@ import type { AddressChange, AddressedInterface } from "../../src/host/addresses
 import type { Hold } from "../../src/host/hold.ts";
 import { NO_GUARD, type ObservedGuard } from "../../src/host/vip-guard.ts";
 import type { VipGuard } from "../../src/model/vip-guard.ts";
+import type { ObservedRule } from "../../src/rewrite/datapath.ts";
 import { MemoryHost } from "../reconcile/memory-host.ts";
 
 const CONFIG = "services:\n  - { vip: 192.0.2.10, name: web, dscp: 7 }\n";
@@ -21,6 +22,28 @@ class KeptHost extends MemoryHost implements AgentHost {
 	readonly dsrConfFolder = "/etc/dsr.d";
 	/** Called during the wait for the lock. */
 	onLock: () => void = () => {};
+	/** Deleted by somebody, and not restored yet. */
+	deleted: readonly ObservedRule[] | undefined;
+
+	readonly spare = {
+		keep() {},
+		isMissing: () => this.deleted !== undefined,
+		restore: () => {
+			this.log.push("restore");
+			const state = { rules: [], findings: [], addresses: this.addresses, guard: NO_GUARD, links: [] };
+			const added = (this.deleted ?? []).map(({ rule }) => rule);
+			this.rules = this.deleted ?? [];
+			this.deleted = undefined;
+			const step = {
+				kind: "rules",
+				ruleset: { entries: this.rules },
+				added,
+				removed: [],
+				repaired: [],
+			} as const;
+			return { state, steps: [step] };
+		},
+	};
 
 	readFile(): string {
 		return CONFIG;
@@ -129,6 +152,54 @@ test("a repair is made under the lock, from the reading before it", async () => 
 	agent.host.addresses = [];
 	assert.equal(await agent.run("address"), "changed");
 	assert.deepEqual(agent.host.log, ["observe", "lock", "add 192.0.2.10", "observe", "unlock"]);
+});
+
+test("deleted tables are restored under the lock before the host is read, and one record tells of all", async () => {
+	using agent = await kept();
+	const { host, records } = agent;
+	host.deleted = host.rules;
+	host.rules = [];
+	host.addresses = [];
+	const known = records.records().length;
+	assert.equal(await agent.run("ruleset"), "changed");
+	assert.deepEqual(host.log, ["lock", "restore", "observe", "add 192.0.2.10", "observe", "unlock"]);
+	const told = records.records().slice(known);
+	assert.deepEqual(
+		told.map((one) => (one.kind === "repaired" ? one.drift.map(({ kind }) => kind) : one.kind)),
+		[["rule-missing", "address-missing"]],
+	);
+	host.log.length = 0;
+	assert.equal(await agent.run("ruleset"), "settled");
+	assert.deepEqual(host.log, ["observe"]);
+});
+
+test("restored tables are told by the next run if reading the host fails", async () => {
+	using agent = await kept();
+	const { host, records } = agent;
+	host.deleted = host.rules;
+	host.rules = [];
+	host.onObserve = () => {
+		throw new Error("out of memory");
+	};
+	assert.equal(await agent.run("ruleset"), "failed");
+	host.onObserve = () => {};
+	assert.equal(await agent.run("retry"), "changed");
+	const [repaired, recovered] = records.records().slice(-2);
+	assert.equal(repaired?.kind, "repaired");
+	assert.deepEqual(repaired?.kind === "repaired" && repaired.drift.map(({ kind }) => kind), ["rule-missing"]);
+	assert.equal(recovered?.kind, "recovered");
+});
+
+test("deleted tables stay deleted if an operator's down came first", async () => {
+	using agent = await kept();
+	const { host } = agent;
+	host.deleted = host.rules;
+	host.rules = [];
+	host.onLock = () => {
+		agent.hold = { since: "2026-03-01T12:00:00.000Z", by: "l3dsr down" };
+	};
+	assert.equal(await agent.run("ruleset"), "settled");
+	assert.deepEqual(host.log, ["lock", "unlock"]);
 });
 
 test("a host that has changed since it was read is read again under the lock", async () => {

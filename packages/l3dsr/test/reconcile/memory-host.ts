@@ -15,6 +15,8 @@ export class MemoryHost implements HostEffects, HostDatapath {
 	addresses: readonly LoopbackAddress[] = [];
 	/** Its readings and changes, in order. */
 	readonly log: string[] = [];
+	/** Called before each reading of the rules. */
+	onObserve: () => void = () => {};
 	/** Called before a change of the rules; an error that it throws is the kernel's refusal. */
 	onChange: (assignment: Assignment) => void = () => {};
 	/** False: reports changes as done without making them. */
@@ -22,6 +24,7 @@ export class MemoryHost implements HostEffects, HostDatapath {
 
 	async observe(): ReturnType<HostDatapath["observe"]> {
 		this.log.push("observe");
+		this.onObserve();
 		const { rules, findings } = this;
 		return {
 			rules,
