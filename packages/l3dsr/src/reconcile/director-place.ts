@@ -26,7 +26,11 @@ function noInterface(name: string, present: readonly NamedInterface[]): L3dsrErr
 	return new L3dsrError({
 		code: "CONFIG_BAD_VALUE",
 		message: `attach the director to ${name}: this host has no such interface`,
-		hint: didYouMean(name, names) ?? `interfaces here are ${names.toSorted().join(", ")}`,
+		hint:
+			didYouMean(name, names) ??
+			(names.length === 0
+				? "this host has no interface besides lo"
+				: `interfaces here are ${names.toSorted().join(", ")}`),
 	});
 }
 

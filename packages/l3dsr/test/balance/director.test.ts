@@ -411,6 +411,25 @@ test("refreshNextHops() follows a changed next hop; without one it asks the kern
 	director.detach();
 });
 
+test("next hops stay when the interface gets another name, or is configured by an alternative one", () => {
+	using _wire = new Wire(10);
+	ip(`link property add dev ${DIRECTOR} altname uplink0`);
+	using director = Director.open();
+	director.apply(wishOf(reals(2)), { ...SETTINGS, interfaces: ["uplink0"] });
+	const hops = () => director.status().services.flatMap(({ reals: all }) => all.map(({ hop }) => hop.to));
+	assert.deepEqual([...new Set(hops())], ["interface"]);
+	assert.equal(director.needsUpkeep(), false);
+	ip(`link set ${DIRECTOR} name renamed0`);
+	try {
+		assert.equal(director.refreshNextHops().changed, 0);
+		using other = Director.open();
+		assert.equal(other.refreshNextHops().changed, 0);
+	} finally {
+		ip(`link set renamed0 name ${DIRECTOR}`);
+	}
+	director.detach();
+});
+
 test("without a next hop, a packet larger than the route's MTU goes to the kernel as it came", async () => {
 	using wire = new Wire();
 	run("sysctl", "-qw", "net.ipv4.ip_forward=1");

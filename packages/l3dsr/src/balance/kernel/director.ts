@@ -287,7 +287,10 @@ export class Director implements Disposable {
 		const all = listInterfaces();
 		const services = this.#tables.services();
 		const addresses = services.flatMap(({ reals }) => reals.map(({ entry }) => entry.address));
-		const interfaces = all.filter(({ name }) => settings.interfaces.includes(name));
+		// Not by name: an interface may have been renamed, or configured by another of its names.
+		const interfaces = all.filter(({ index }) =>
+			this.#attachments.some((one) => one.interface.index === index),
+		);
 		return { ...resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks: true }), services };
 	}
 
@@ -390,12 +393,11 @@ export class Director implements Disposable {
 	}
 
 	/** The settings of the running programs, for a process that has not applied any. */
-	#standingSettings(): Pick<DirectorSettings, "interfaces" | "hook" | "forward" | "vlan"> | undefined {
+	#standingSettings(): Pick<DirectorSettings, "hook" | "forward" | "vlan"> | undefined {
 		const [first] = this.#attachments;
 		if (first?.settings === undefined) return undefined;
 		const { hook, forward, vlan } = first.settings;
 		return {
-			interfaces: this.#attachments.map(({ interface: { name } }) => name),
 			hook: hook === "tc" ? "tc" : first.hook === "xdp-generic" ? "xdp-generic" : "xdp",
 			forward,
 			...(vlan === undefined ? {} : { vlan }),
