@@ -84,6 +84,7 @@ export function wayFromHere(service: DirectedServiceRecord, host: string): Way {
 	const takers = reals.filter(({ share }) => share > 0).toSorted((a, b) => b.share - a.share);
 	const named = takers.slice(0, MOST_NAMED).map(({ name, share }) => `${name} ${percent(share)}`);
 	const more = takers.length - named.length;
+	const configured = reals.filter((real) => real.state !== "leaving").length;
 	const broken = state === "down";
 	return {
 		client: { title: "Client", lines: ["any address"] },
@@ -91,7 +92,7 @@ export function wayFromHere(service: DirectedServiceRecord, host: string): Way {
 			title: shortName(host),
 			here: true,
 			tone: state === "up" ? "good" : state === "floor" ? "warn" : "bad",
-			lines: [`picks a real server of ${pool}`, `${takers.length} of ${reals.length} take new flows`],
+			lines: [`picks a real server of ${pool}`, `${takers.length} of ${configured} take new flows`],
 		},
 		real: {
 			title: "Real server",

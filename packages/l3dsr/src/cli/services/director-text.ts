@@ -29,9 +29,11 @@ const OUTCOMES = { pass: "passed to the kernel:", drop: "dropped:", answer: "ans
 
 function serviceText(service: DirectedServiceRecord, style: Style, watching: boolean): string {
 	const { name, vip, protocol, port, dscp, pool, state, transition, reals } = service;
-	const serving = reals.filter((one) => one.state === "up").length;
+	// A real server with weight 0 is up, and takes none.
+	const serving = reals.filter(({ slots }) => slots > 0).length;
+	const configured = reals.filter((one) => one.state !== "leaving").length;
 	const title = `${name === vip ? vip : `${name} ${vip}`} ${protocol}/${port}`;
-	const inUse = `${serving} of ${reals.length} real servers take new flows`;
+	const inUse = `${serving} of ${configured} real servers take new flows`;
 	const facts = [`DSCP ${dscp}`, ...(pool === "" ? [] : [`pool ${pool}`]), inUse];
 	const note = STATES[state];
 	return [

@@ -85,6 +85,24 @@ test("a changed fleet is applied slot by slot, -n shows the number of moved slot
 	await l3dsr("down");
 });
 
+test("status does not count a real server of weight 0, or one that has left, among those that take new flows", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	stage.write(
+		"fleet.yaml",
+		FLEET.replace(/.*name: a1.*\n/, "").replace('"2001:db8:1::2"]', '"2001:db8:1::2"], weight: 0'),
+	);
+	const { stdout } = await stage.l3dsr("up");
+	assert.match(stdout, /^director: web 192\.0\.2\.10 tcp\/80: remove 10\.1\.0\.1$/m);
+	const status = await stage.l3dsr("status");
+	assert.match(
+		status.stdout,
+		/^web 192\.0\.2\.10 tcp\/80: DSCP 7, pool front, 1 of 2 real servers take new flows$/m,
+	);
+	assert.match(status.stdout, /^ {2}a2: weight: 0 in the fleet$/m);
+	await l3dsr("down");
+});
+
 test("up detaches a director that is no longer in the configuration", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
