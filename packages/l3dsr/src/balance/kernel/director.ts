@@ -3,7 +3,7 @@
  * come and go: each finds the running director again.
  */
 import { LARGEST_ARRAY_VALUE_BEFORE_6_0, probeFeature } from "@l3dsr/bpf";
-import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
+import { interfaceByName, listInterfaces } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import type { DirectorSettings, HealthOf } from "../../model/director.ts";
@@ -16,21 +16,22 @@ import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
 import { type BalanceWish, lowerFleet, sameShape } from "../service.ts";
 import { healthInTables } from "../tables/health-in-tables.ts";
-import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
+import { REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
-import type { StandingPlace, StandingService } from "../tables/state.ts";
-import { endTransition, isInTransition, referredReals, writeSlots } from "../transition.ts";
+import type { StandingService } from "../tables/state.ts";
+import { referredReals } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, type ChangeInput, movable } from "./change.ts";
-import { currentTick, ticksBetween } from "./clock.ts";
+import { currentTick } from "./clock.ts";
 import { Drains } from "./drains.ts";
 import { explainFrame } from "./explain.ts";
 import { isSettled, type MovableService, moveService, type ServiceChange } from "./move-service.ts";
-import { type ResolvedHops, resolveHops, sameHop, waysOf } from "./next-hops.ts";
+import { type ResolvedHops, resolveHops, waysOf } from "./next-hops.ts";
 import { planChange, planStop } from "./plan-change.ts";
 import { refuse } from "./settings.ts";
 import { SharedTables } from "./shared-tables.ts";
 import { type DirectorStatus, serviceStatus } from "./status.ts";
+import { outdatedHops, writeHops } from "./table-hops.ts";
 
 export interface DirectorChange {
 	/** The services that were updated; after a change of health alone, only the affected ones. */
@@ -142,7 +143,7 @@ export class Director implements Disposable {
 		this.useDrains(wish);
 		const input = this.#input(wish, settings, { asks: false });
 		const [tables, attachments, rings] = [this.#tables, this.#attachments, this.#rings];
-		const hops = tables === undefined ? [] : this.#otherHops(input.hops);
+		const hops = tables === undefined ? [] : outdatedHops(tables, input.hops);
 		return {
 			...planChange({ ...input, tables, attachments, rings }),
 			hops: hops.length,
@@ -250,7 +251,7 @@ export class Director implements Disposable {
 		this.#attachments = attachments;
 		this.useDrains(wish);
 		this.#rings.keepOnly(wish.services);
-		this.#writeHops(hops);
+		writeHops(tables, hops);
 		tables.reals.touch();
 		this.#last = { wish, settings, services: plan.services.map(movable), stamp: tables.reals.stamp };
 		return { services, attached, detached, unresolved: hops.unresolved, unreachable: hops.unreachable };
@@ -263,7 +264,8 @@ export class Director implements Disposable {
 	refreshNextHops(): Pick<DirectorChange, "unresolved" | "unreachable"> & { readonly changed: number } {
 		const hops = this.#lookUpHops();
 		if (hops === undefined) return { unresolved: [], unreachable: [], changed: 0 };
-		return { unresolved: hops.unresolved, unreachable: hops.unreachable, changed: this.#writeHops(hops) };
+		const { unresolved, unreachable } = hops;
+		return { unresolved, unreachable, changed: writeHops(this.#need(), hops) };
 	}
 
 	/**
@@ -274,10 +276,7 @@ export class Director implements Disposable {
 		const hops = this.#lookUpHops();
 		if (hops === undefined) return false;
 		const tables = this.#need();
-		const hasLeft = tables.places().some((place) => tables.reals.hasLeft(place));
-		return (
-			hasLeft || this.#drains.over(tables, now).length > 0 || this.#otherHops(hops, hops.services).length > 0
-		);
+		return this.#drains.isDue(tables, now) || outdatedHops(tables, hops, hops.services).length > 0;
 	}
 
 	/** Undefined if nothing runs that needs next hops. */
@@ -301,13 +300,8 @@ export class Director implements Disposable {
 	endDrains(now = currentTick()): number {
 		const tables = this.#tables;
 		if (tables === undefined) return 0;
-		const over = this.#drains.over(tables, now);
-		for (const { number } of over) {
-			const rings = tables.rings(number);
-			writeSlots(rings, endTransition(rings));
-		}
-		for (const place of tables.places()) if (tables.reals.hasLeft(place)) this.#freeLeft(place, now);
-		return over.length;
+		const remembersAlways = this.#attachments.some(({ settings }) => settings?.flows === "always");
+		return this.#drains.end(tables, { now, remembersAlways });
 	}
 
 	/** What is attached, what it serves and what it has counted. */
@@ -402,42 +396,6 @@ export class Director implements Disposable {
 			forward,
 			...(vlan === undefined ? {} : { vlan }),
 		};
-	}
-
-	/** Writes all changed next hops together, so that it waits only once for the programs to leave the old ones. */
-	#writeHops(hops: Pick<ResolvedHops, "hopOf">): number {
-		const tables = this.#need();
-		const changes = this.#otherHops(hops);
-		const used = changes.filter(({ entry }) => entry.hop.to === "interface");
-		for (const { number } of used) tables.reals.clearHop(number);
-		if (used.length > 0) waitForGracePeriod();
-		for (const { number, entry, hop } of changes) tables.reals.setHop(number, entry, hop);
-		return changes.length;
-	}
-
-	/** Entries whose next hop differs from the one in the tables. */
-	#otherHops({ hopOf }: Pick<ResolvedHops, "hopOf">, services = this.#need().services()) {
-		return services.flatMap(({ first, reals }) =>
-			reals.flatMap(({ index, entry }) => {
-				const hop = hopOf(entry.address);
-				return sameHop(hop, entry.hop) ? [] : [{ number: first + index, entry, hop }];
-			}),
-		);
-	}
-
-	#freeLeft(place: StandingPlace, now: number): void {
-		const tables = this.#need();
-		const { number, first } = place;
-		if (isInTransition(tables.rings(number))) return;
-		const left = tables.reals.of(place).filter(({ entry }) => entry.left !== undefined);
-		const referred = referredReals(tables.rings(number));
-		const remembersAlways = this.#attachments.some(({ settings }) => settings?.flows === "always");
-		for (const { index, entry } of left) {
-			const isOld = ticksBetween(entry.left ?? 0, now) > ALWAYS_TICKS;
-			if (referred.has(index) || (remembersAlways && !isOld)) continue;
-			tables.reals.free(first + index);
-			tables.reals.touch();
-		}
 	}
 }
 

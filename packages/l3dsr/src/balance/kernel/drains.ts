@@ -1,7 +1,8 @@
-/** The drain of each service, and the services whose drain is over. */
+/** The drain of each service: which drains are over, and what ends with them. */
 import { type BalanceWish, keyText } from "../service.ts";
+import { ALWAYS_TICKS } from "../tables/layout.ts";
 import type { StandingPlace } from "../tables/state.ts";
-import { isInTransition } from "../transition.ts";
+import { endTransition, isInTransition, referredReals, writeSlots } from "../transition.ts";
 import { currentTick, ticksBetween, ticksOf } from "./clock.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
@@ -27,6 +28,31 @@ export class Drains {
 		});
 	}
 
+	/** Whether `end` may have something to do. */
+	isDue(tables: SharedTables, now: number): boolean {
+		return tables.places().some((place) => tables.reals.hasLeft(place)) || this.over(tables, now).length > 0;
+	}
+
+	/**
+	 * Ends the transitions whose drain is over, and frees the numbers of removed reals. `remembersAlways`: a program
+	 * remembers flows outside transitions too, so the number stays as long as such a flow. Returns how many transitions
+	 * ended.
+	 */
+	end(
+		tables: SharedTables,
+		{ now, remembersAlways }: { readonly now: number; readonly remembersAlways: boolean },
+	): number {
+		const over = this.over(tables, now);
+		for (const { number } of over) {
+			const rings = tables.rings(number);
+			writeSlots(rings, endTransition(rings));
+		}
+		const leastAge = remembersAlways ? ALWAYS_TICKS : undefined;
+		for (const place of tables.places())
+			if (tables.reals.hasLeft(place)) freeLeft(tables, place, { now, leastAge });
+		return over.length;
+	}
+
 	#isInTransition(tables: SharedTables, { number, changed }: StandingPlace): boolean {
 		const quiet = this.#quiet.get(tables) ?? new Map<number, number>();
 		this.#quiet.set(tables, quiet);
@@ -35,5 +61,22 @@ export class Drains {
 		// A later change in the same tick would have the same time.
 		if (!isMoving && changed !== currentTick()) quiet.set(number, changed);
 		return isMoving;
+	}
+}
+
+/** Frees the numbers of removed reals to which no slot refers; with `leastAge`, only if they left longer ago (ticks). */
+function freeLeft(
+	tables: SharedTables,
+	place: StandingPlace,
+	{ now, leastAge }: { readonly now: number; readonly leastAge: number | undefined },
+): void {
+	const rings = tables.rings(place.number);
+	if (isInTransition(rings)) return;
+	const referred = referredReals(rings);
+	for (const { index, entry } of tables.reals.of(place)) {
+		if (entry.left === undefined || referred.has(index)) continue;
+		if (leastAge !== undefined && ticksBetween(entry.left, now) <= leastAge) continue;
+		tables.reals.free(place.first + index);
+		tables.reals.touch();
 	}
 }
