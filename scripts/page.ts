@@ -23,7 +23,7 @@ export async function buildPage(root: string, folder: string): Promise<ReadonlyM
 		write: false,
 		format: "esm",
 		platform: "browser",
-		target: ["es2022", "chrome115", "firefox115", "safari16.4"],
+		target: ["es2022", "chrome123", "firefox120", "safari17.5"],
 		jsx: "automatic",
 		jsxImportSource: "preact",
 		minify: true,

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { clock, scaled } from "../state/format.ts";
 import type { Rate, Timeline } from "../state/timeline.ts";
-import { colour, onColours } from "./theme.ts";
+import { colour, font, onColours } from "./theme.ts";
 import { useSize } from "./use-size.ts";
 
 const UNITS: Readonly<Record<keyof Rate, string>> = { packets: "packets/s", bits: "bit/s" };
@@ -85,7 +85,7 @@ function optionsFor({ width, height, small, hovered }: PlotWish): uPlot.Options 
 	const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 	const axis = {
 		stroke: colour("--muted"),
-		font: `${Math.round(rem * 0.75)}px ${colour("--sans")}`,
+		font: `${Math.round(rem * 0.75)}px ${font()}`,
 		grid: { stroke: colour("--line"), width: 1 },
 		ticks: { show: false },
 	};

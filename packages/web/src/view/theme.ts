@@ -40,9 +40,20 @@ export function onColours(changed: () => void): () => void {
 	};
 }
 
-/** The value of a custom property of the style sheet: `--accent`. */
+/** A colour of the style sheet, such as `--accent`, as it is in the current theme. */
 export function colour(name: string): string {
-	return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+	// The property itself holds both colours; only a property that takes a colour resolves them.
+	const probe = document.createElement("span");
+	probe.style.color = `var(${name})`;
+	document.documentElement.append(probe);
+	const { color } = getComputedStyle(probe);
+	probe.remove();
+	return color;
+}
+
+/** The font of numbers and text that are drawn: `--sans`. */
+export function font(): string {
+	return getComputedStyle(document.documentElement).getPropertyValue("--sans").trim();
 }
 
 function readKept(): string | null {
