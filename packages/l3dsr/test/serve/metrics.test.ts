@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { StatusRecord } from "@l3dsr/records";
+import { CAUSES } from "../../src/agent/record.ts";
+import { REASONS } from "../../src/balance/reason.ts";
 import { Answer } from "../../src/serve/http/answers.ts";
 import { Exposition } from "../../src/serve/http/exposition.ts";
 import { STATUS_METRICS } from "../../src/serve/http/metrics.ts";
@@ -68,4 +70,19 @@ test("docs/reference/metrics.md lists each metric with its type, and no other", 
 	const made = [...shown.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
 	assert.ok(made.length > STATUS_METRICS.length);
 	assert.deepEqual(listed.sort(), made.sort());
+});
+
+test("docs/reference/metrics.md explains each reason, cause and condition that is a label", async () => {
+	const text = readFileSync(new URL("../../../../docs/reference/metrics.md", import.meta.url), "utf8");
+	const happens = { pass: "to the kernel", drop: "dropped", answer: "answered" };
+	const rows = Object.entries(REASONS).map(
+		([reason, { meaning, outcome }]) => `| \`${reason}\` | ${meaning} | ${happens[outcome]} |`,
+	);
+	assert.deepEqual(
+		text.split("\n").filter((line) => /\| (?:to the kernel|dropped|answered) \|$/.test(line)),
+		rows,
+	);
+	const conditions = (await textOf(sample("status-real-server"))).matchAll(/condition="(\w+)"/g);
+	for (const word of [...CAUSES, ...[...conditions].map(([, name]) => name)])
+		assert.ok(text.includes(`\`${word}\``), word);
 });
