@@ -2,7 +2,7 @@
  * One run of the agent: reads the files that changed, applies them to the host, and records what it did. The keeper
  * knows which configuration is in force and what went wrong last time; the loop (agent.ts) decides when to run.
  */
-import type { Diagnostic, DiagnosticsOf } from "../errors.ts";
+import { type Diagnostic, type DiagnosticsOf, L3dsrError } from "../errors.ts";
 import { stepRecord } from "../inspect/describe-step.ts";
 import { explaining } from "../inspect/failure-text.ts";
 import { driftOf } from "../plan/drift.ts";
@@ -149,6 +149,10 @@ export class Keeper implements Disposable {
 			stop,
 			monitor,
 			isHeld: () => this.#noteHold(),
+			onLongWait: (cause, retryMs) => {
+				const { errors, failures } = this.#noteFailure(longWait(cause));
+				this.#log.write({ kind: "failed", triggers: run.triggers, errors, failures, retryMs });
+			},
 			monotonicMs: () => effects.monotonicMs(),
 		});
 		const isFirst = this.#configuration.applied === undefined;
@@ -372,6 +376,13 @@ export class Keeper implements Disposable {
 	#time(): string {
 		return this.#options.effects.now().toISOString();
 	}
+}
+
+function longWait(cause: unknown): L3dsrError {
+	const message = `change this host: ${cause instanceof Error ? cause.message : String(cause)}`;
+	const hint =
+		"look at what that process does, and end it if it hangs: the agent continues as soon as it has ended";
+	return new L3dsrError({ code: "LOCK_HELD", message, hint }, { cause });
 }
 
 function warningsOf({ desired }: Plan<ConfiguredHost>): string[] {

@@ -7,6 +7,8 @@ import type { AgentHost, EventMonitor } from "./effects.ts";
 
 /** How long to wait for another command before checking again whether the agent should stop. */
 const LOCK_WAIT_MS = 1000;
+/** No command changes a host for this long: the one that has the lock hangs, or was stopped. */
+const LONG_WAIT_MS = 10_000;
 
 export interface RunLockOptions {
 	readonly host: Pick<AgentHost, "lock">;
@@ -15,6 +17,11 @@ export interface RunLockOptions {
 	readonly monitor: Pick<EventMonitor, "quietSinceMark">;
 	/** True if an operator wants the host left alone. */
 	readonly isHeld: () => boolean;
+	/**
+	 * Called once if the wait for another command gets long, with the error that names it. `againMs`: how often the lock
+	 * is tried from then on, in milliseconds.
+	 */
+	readonly onLongWait: (error: unknown, againMs: number) => void;
 	readonly monotonicMs: () => number;
 }
 
@@ -51,12 +58,18 @@ export class RunLock implements Disposable {
 
 	/** Undefined if the agent is stopped before the other command releases the lock. */
 	async #untilFree(): Promise<Disposable | undefined> {
-		const { host, stop } = this.#options;
+		const { host, stop, monotonicMs, onLongWait } = this.#options;
+		const longAt = monotonicMs() + LONG_WAIT_MS;
+		let told = false;
 		while (!stop.aborted) {
 			try {
 				return await host.lock(LOCK_WAIT_MS);
 			} catch (error) {
 				if (!isLockHeld(error)) throw error;
+				if (!told && monotonicMs() >= longAt) {
+					told = true;
+					onLongWait(error, LOCK_WAIT_MS);
+				}
 			}
 		}
 		return undefined;

@@ -1,11 +1,13 @@
 /** One run of the agent on a simulated host: when it takes the lock, and when it reads the host twice. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { LinuxError } from "@l3dsr/linux";
 import { Counts } from "../../src/agent/counts.ts";
 import type { AgentHost, EventMonitor } from "../../src/agent/effects.ts";
 import { Keeper, type Run } from "../../src/agent/keeper.ts";
-import type { Trigger } from "../../src/agent/record.ts";
+import type { AgentRecord, Trigger } from "../../src/agent/record.ts";
 import { RecordLog } from "../../src/agent/record-log.ts";
+import { recordLines } from "../../src/agent/record-text.ts";
 import { diagnosticsOf } from "../../src/cli/error-table.ts";
 import type { AddressChange, AddressedInterface } from "../../src/host/addresses.ts";
 import type { Hold } from "../../src/host/hold.ts";
@@ -96,6 +98,8 @@ interface Kept extends Disposable {
 	isQuiet: boolean;
 	/** The wall clock. */
 	now: Date;
+	/** Added to the monotonic clock. */
+	passedMs: number;
 	run(trigger: Trigger): Promise<string>;
 }
 
@@ -115,7 +119,7 @@ async function kept(): Promise<Kept> {
 		monitor: () => monitor,
 		hold: () => state.hold,
 		runningPrograms: () => new Set<string>(),
-		monotonicMs: () => performance.now(),
+		monotonicMs: () => performance.now() + state.passedMs,
 		now: () => state.now,
 	};
 	const keeper = new Keeper(
@@ -129,6 +133,7 @@ async function kept(): Promise<Kept> {
 		hold: undefined,
 		isQuiet: true,
 		now: new Date("2026-03-01T12:00:00Z"),
+		passedMs: 0,
 		async run(trigger) {
 			const evidence = { changes: [], links: [], programs: false, flushed: false };
 			const run: Run = { triggers: [trigger], since: performance.now(), evidence };
@@ -226,6 +231,30 @@ test("a repair is not made if an operator's down came first", async () => {
 	assert.deepEqual(host.log, ["observe", "lock", "unlock"]);
 	assert.deepEqual(host.addresses, []);
 	assert.equal(records.records().at(-1)?.kind, "held");
+});
+
+test("a command that keeps the lock for long is named once, and the repair is made when it ends", async () => {
+	using agent = await kept();
+	const { host, records } = agent;
+	const { addresses } = host;
+	host.addresses = [];
+	let tries = 0;
+	host.onLock = () => {
+		if (++tries > 20) return;
+		agent.passedMs += 1000;
+		throw new LinuxError("LOCK_HELD", "lock /run/l3dsr.1.lock: held by process 7 (sleep)");
+	};
+	assert.equal(await agent.run("address"), "changed");
+	assert.deepEqual(host.addresses, addresses);
+	const told = records.records().slice(-3);
+	assert.deepEqual(
+		told.map(({ kind }) => kind),
+		["failed", "repaired", "recovered"],
+	);
+	assert.match(
+		recordLines(told[0] as AgentRecord).join("\n"),
+		/LOCK_HELD\]: change this host: lock .*: held by process 7 \(sleep\)\n.*end it if it hangs.*\nnext attempt in 1 s/s,
+	);
 });
 
 test("a jump of the wall clock changes the times of records, but no measured time or delay", async () => {
