@@ -3,6 +3,7 @@
  * that unchanged files are not parsed again.
  */
 import type { Address } from "@l3dsr/packet";
+import { fileReason } from "../host/files.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { SourceFiles } from "../sources/source-files.ts";
 import { loadWish, type Wish } from "../sources/wish.ts";
@@ -45,11 +46,16 @@ export class WishSource {
 	}
 }
 
+/** What is in a file, or why it cannot be read: that is reported anew when the reason changes. */
+type Content =
+	| { readonly kind: "text"; readonly text: string }
+	| { readonly kind: "unreadable"; readonly text: string; readonly error: unknown };
+
 /** Remembers each request and its answer. */
 class RecordedFiles implements SourceFiles {
 	readonly dsrConfFolder: string;
 	readonly #files: SourceFiles;
-	readonly #texts = new Map<string, string | undefined>();
+	readonly #contents = new Map<string, Content>();
 	readonly #folders = new Map<string, string | undefined>();
 	#own: string | undefined;
 
@@ -59,10 +65,10 @@ class RecordedFiles implements SourceFiles {
 	}
 
 	readFile(path: string): string {
-		this.#texts.set(path, undefined);
-		const text = this.#files.readFile(path);
-		this.#texts.set(path, text);
-		return text;
+		const content = this.#contentOf(path);
+		this.#contents.set(path, content);
+		if (content.kind === "unreadable") throw content.error;
+		return content.text;
 	}
 
 	listFolder(path: string): string[] | undefined {
@@ -84,25 +90,29 @@ class RecordedFiles implements SourceFiles {
 	/** False before the first request. Does not check whether host names resolve differently. */
 	isSame(): boolean {
 		return (
-			this.#texts.size > 0 &&
-			[...this.#texts].every(([path, text]) => this.#textOf(path) === text) &&
+			this.#contents.size > 0 &&
+			[...this.#contents].every(([path, content]) => sameContent(this.#contentOf(path), content)) &&
 			[...this.#folders].every(([path, names]) => this.#files.listFolder(path)?.join("\0") === names) &&
 			(this.#own === undefined || this.#own === textOf(this.#files.ownAddresses()))
 		);
 	}
 
 	get paths(): { readonly path: string; readonly isFolder: boolean }[] {
-		const paths = new Set([...this.#texts.keys(), ...this.#folders.keys()]);
+		const paths = new Set([...this.#contents.keys(), ...this.#folders.keys()]);
 		return [...paths].map((path) => ({ path, isFolder: this.#folders.get(path) !== undefined }));
 	}
 
-	#textOf(path: string): string | undefined {
+	#contentOf(path: string): Content {
 		try {
-			return this.#files.readFile(path);
-		} catch {
-			return undefined;
+			return { kind: "text", text: this.#files.readFile(path) };
+		} catch (error) {
+			return { kind: "unreadable", text: fileReason(error), error };
 		}
 	}
+}
+
+function sameContent(a: Content, b: Content): boolean {
+	return a.kind === b.kind && a.text === b.text;
 }
 
 function textOf(addresses: readonly Address[]): string {

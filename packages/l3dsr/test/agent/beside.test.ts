@@ -102,6 +102,19 @@ test("an unusable file changes nothing, and the last good configuration is still
 		assert.equal(keptServices, 2);
 		assert(errors.length > 0);
 	}
+	// Each reason why it cannot be read is told.
+	const reasons = [
+		[() => rmSync(config), /ENOENT/],
+		[() => mkdirSync(config), /EISDIR/],
+		[() => run("sh", "-c", 'rmdir "$0" && mkfifo "$0"', config), /FIFO/],
+	] as const;
+	for (const [make, reason] of reasons) {
+		const known = agent.records.length;
+		make();
+		const { errors } = await agent.until("configuration-refused", known);
+		assert.match(errors[0]?.message ?? "", reason);
+	}
+	rmSync(config);
 	const known = agent.records.length;
 	ip("addr del 192.0.2.12/32 dev lo");
 	await agent.until("repaired", known);
