@@ -123,9 +123,9 @@ export function replaceFile(path: string, bytes: Uint8Array): void {
 }
 
 /** The single error for a file that could not be written. */
-export function writeFailure(what: string, path: string, cause: unknown): L3dsrError {
-	const subject = what === "" ? path : `${what} ${path}`;
-	return new L3dsrError({ code: "FILE_WRITE", message: `write ${subject}: ${fileReason(cause)}` }, { cause });
+export function writeFailure(what: string, path: string, cause: unknown, hint?: string): L3dsrError {
+	const message = `write ${what === "" ? path : `${what} ${path}`}: ${fileReason(cause)}`;
+	return new L3dsrError({ code: "FILE_WRITE", message, ...(hint === undefined ? {} : { hint }) }, { cause });
 }
 
 function openToWrite(path: string, more: number): number {

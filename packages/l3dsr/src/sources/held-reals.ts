@@ -2,6 +2,7 @@
  * The states that `l3dsr drain` and `l3dsr disable` have set on this host, in a file that survives a restart and a
  * reboot.
  */
+import { dirname } from "node:path";
 import { errnoOfFileError } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import { fileReason, replaceFile, writeFailure } from "../host/files.ts";
@@ -19,7 +20,8 @@ export function readHeldReals(files: Pick<SourceFiles, "readFile">, path: string
 	} catch (cause) {
 		if (errnoOfFileError(cause) === "ENOENT") return [];
 		const message = `read ${path}, which records what is drained and disabled here: ${fileReason(cause)}`;
-		throw new L3dsrError({ code: "STATE_READ", message }, { cause });
+		const hint = `make ${path} a readable file, or remove it: then only the states of the fleet's table apply`;
+		throw new L3dsrError({ code: "STATE_READ", message, hint }, { cause });
 	}
 	return parseHeldReals(text, path);
 }
@@ -29,7 +31,8 @@ function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
 	try {
 		replaceFile(path, Buffer.from(formatHeldReals(reals)));
 	} catch (cause) {
-		throw writeFailure("the states of real servers to", path, cause);
+		const hint = `no state has changed; make ${dirname(path)} writable, or name another file with state: below director:`;
+		throw writeFailure("the states of real servers to", path, cause, hint);
 	}
 }
 

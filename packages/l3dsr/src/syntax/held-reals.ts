@@ -75,7 +75,7 @@ function notFound(word: string, { pools }: Fleet): L3dsrError {
 	);
 	return new L3dsrError({
 		code: "REAL_NOT_FOUND",
-		message: `find real server ${word}: no pool of the fleet has it`,
+		message: `find real server ${word === "" ? '""' : word}: no pool of the fleet has it`,
 		hint: didYouMean(word, names) ?? "l3dsr status lists the real servers",
 	});
 }

@@ -1,13 +1,13 @@
 /** `l3dsr drain`, `enable` and `disable` take effect at once, and also for the next process. */
 import assert from "node:assert/strict";
-import { readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns } from "../../../../../test/support/netns.ts";
 import { assertRecord } from "../../../../../test/support/records.ts";
 import { l3dsr } from "../run-command.ts";
-import { FLEET, Stage } from "./stage.ts";
+import { CONFIG, FLEET, Stage } from "./stage.ts";
 
 enterNetns();
 failOnLeaks();
@@ -151,6 +151,25 @@ test("an unknown real server and an unreadable state file are refused", async ()
 		}
 	}
 	rmSync(join(stage.folder, "state.json"));
+	mkdirSync(join(stage.folder, "state.json"));
+	const { stderr } = await stage.l3dsr("status");
+	assert.match(stderr, /: EISDIR \(is a directory\)\nhint: make .*state\.json a readable file, or remove it/);
+	rmdirSync(join(stage.folder, "state.json"));
+	await l3dsr("down");
+});
+
+test("if the state file cannot be written, nothing changes, and the error says what to do", async () => {
+	using stage = new Stage();
+	stage.write("l3dsr.yaml", CONFIG.replace("state.json", "/proc/1/state.json"));
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	const { exitCode, stdout, stderr } = await stage.l3dsr("drain", "a1");
+	assert.equal(exitCode, 1);
+	assert.equal(stdout, "");
+	assert.match(
+		stderr,
+		/^error\[FILE_WRITE\]: write the states of real servers to \/proc\/1\/state\.json: .*\nhint: no state has changed; make \/proc\/1 writable, or name another file with state: below director:\n$/,
+	);
+	assert.equal((await statesOf(stage))["a1"], "up");
 	await l3dsr("down");
 });
 
