@@ -91,6 +91,8 @@ export class Keeper implements Disposable {
 	#prepared: Prepared | undefined;
 	readonly #programs = new ProgramMemory();
 	#verified: Plan<ConfiguredHost> | undefined;
+	/** The plan whose tables are spare. */
+	#spared: Plan<ConfiguredHost> | undefined;
 	/** Tables that were sent at once, and when; until a record tells. */
 	#restored: (Restored & { readonly at: number }) | undefined;
 	#rightAt: string | undefined;
@@ -239,10 +241,13 @@ export class Keeper implements Disposable {
 		return true;
 	}
 
-	/** Sends tables that are missing at once; whatever else is wrong is planned afterwards. Throws ChangeForbidden. */
+	/**
+	 * Sends tables that are missing at once; whatever else is wrong is planned afterwards. Tables of an earlier plan can
+	 * be missing because the configuration has changed. Throws ChangeForbidden.
+	 */
 	async #restoreTables(lock: RunLock): Promise<void> {
 		const { spare } = this.#options.host;
-		if (!spare.isMissing()) return;
+		if (this.#spared !== this.#verified || !spare.isMissing()) return;
 		await lock.take();
 		const restored = spare.restore();
 		if (restored !== undefined) this.#restored = { ...restored, at: this.#now() };
@@ -285,7 +290,9 @@ export class Keeper implements Disposable {
 
 	/** Prepares for the next fault, between two runs. */
 	keepSpares(): void {
-		if (this.#verified !== undefined) this.#options.host.spare.keep(this.#verified);
+		if (this.#verified === undefined) return;
+		this.#options.host.spare.keep(this.#verified);
+		this.#spared = this.#verified;
 	}
 
 	/** Plans against the host as it is now. Changes nothing. */

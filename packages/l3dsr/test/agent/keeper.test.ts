@@ -22,6 +22,7 @@ const CONFIG = "services:\n  - { vip: 192.0.2.10, name: web, dscp: 7 }\n";
 class KeptHost extends MemoryHost implements AgentHost {
 	#guard: ObservedGuard = NO_GUARD;
 	readonly dsrConfFolder = "/etc/dsr.d";
+	config = CONFIG;
 	/** Called during the wait for the lock. */
 	onLock: () => void = () => {};
 	/** Deleted by somebody, and not restored yet. */
@@ -48,7 +49,7 @@ class KeptHost extends MemoryHost implements AgentHost {
 	};
 
 	readFile(): string {
-		return CONFIG;
+		return this.config;
 	}
 
 	listFolder(): undefined {
@@ -100,7 +101,7 @@ interface Kept extends Disposable {
 	now: Date;
 	/** Added to the monotonic clock. */
 	passedMs: number;
-	run(trigger: Trigger): Promise<string>;
+	run(...triggers: readonly Trigger[]): Promise<string>;
 }
 
 /** A host that a keeper has made right; its log omits the steps for that. */
@@ -134,10 +135,12 @@ async function kept(): Promise<Kept> {
 		isQuiet: true,
 		now: new Date("2026-03-01T12:00:00Z"),
 		passedMs: 0,
-		async run(trigger) {
+		async run(...triggers) {
 			const evidence = { changes: [], links: [], programs: false, flushed: false };
-			const run: Run = { triggers: [trigger], since: performance.now(), evidence };
-			return (await keeper.run(run, monitor)).kind;
+			const run: Run = { triggers, since: performance.now(), evidence };
+			const { kind } = await keeper.run(run, monitor);
+			keeper.keepSpares();
+			return kind;
 		},
 		[Symbol.dispose]: () => keeper[Symbol.dispose](),
 	};
@@ -193,6 +196,18 @@ test("restored tables are told by the next run if reading the host fails", async
 	assert.equal(repaired?.kind, "repaired");
 	assert.deepEqual(repaired?.kind === "repaired" && repaired.drift.map(({ kind }) => kind), ["rule-missing"]);
 	assert.equal(recovered?.kind, "recovered");
+});
+
+test("deleted tables stay deleted if somebody has put a new configuration into force", async () => {
+	using agent = await kept();
+	const { host } = agent;
+	host.config = "services: []\n";
+	await host.applyGuard(undefined);
+	host.deleted = host.rules;
+	host.rules = [];
+	host.addresses = [];
+	assert.equal(await agent.run("file", "ruleset"), "settled");
+	assert.deepEqual(host.rules, []);
 });
 
 test("deleted tables stay deleted if an operator's down came first", async () => {
