@@ -5,7 +5,7 @@
  */
 import { ExitLink, Program, type ProgramId, TcxLink, XDP_ACTION } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
-import { type Address, addressFromBytes, dscpOfTos, parsePacket } from "@l3dsr/packet";
+import { addressFromBytes, dscpOfTos, parsePacket } from "@l3dsr/packet";
 import { compileDirectorReport, LEFT_EVENT, LEFT_FLOWS_MAP } from "../../balance/compile/report-program.ts";
 import { type Attachment, findAttachments, mapsOf } from "../../balance/kernel/attachments.ts";
 import { SharedTables } from "../../balance/kernel/shared-tables.ts";
@@ -13,6 +13,7 @@ import { describeMissing } from "../../host/capabilities.ts";
 import { missingForPrograms } from "../../rewrite/ebpf/kernel/access.ts";
 import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { asLongAsItSays } from "./cut-packet.ts";
+import { DirectedVips } from "./directed-vips.ts";
 import { ReportChannel } from "./report-channel.ts";
 import type { Forwarding, Receive, Watcher, WatchOptions } from "./sighting.ts";
 
@@ -34,9 +35,8 @@ export class DirectorWatcher implements Watcher {
 	/** By the origin in its events. */
 	readonly #held = new Map<number, Held>();
 	#origins = 0;
-	/** VIPs by real server and code. */
-	#vips: ReadonlyMap<string, Address> = new Map();
-	/** Packets that left for a real server that is not in the tables. */
+	#vips = new DirectedVips();
+	/** Packets that left for a real server that is not in the tables, or for one of several VIPs. */
 	#doubtful = 0n;
 	#notes: readonly string[] = [];
 	/** Never true: the tables show when programs change, and a replaced program releases its reporting program. */
@@ -135,10 +135,7 @@ export class DirectorWatcher implements Watcher {
 	/** The codes of the VIPs that the filter selects. */
 	#codes(): ReadonlySet<number> {
 		const { dscp: asked, vip } = this.#options.filter;
-		const all = [...this.#vips].flatMap(([key, address]) =>
-			vip === undefined || vip.text === address.text ? [Number(key.split(" ")[1])] : [],
-		);
-		return new Set(all.filter((code) => asked === undefined || code === asked));
+		return new Set(this.#vips.codes(vip).filter((code) => asked === undefined || code === asked));
 	}
 
 	/** Undefined if the packet was not forwarded: it came with a code and was passed on. */
@@ -147,10 +144,10 @@ export class DirectorWatcher implements Watcher {
 		const packet = parsePacket(asLongAsItSays(bytes));
 		if (typeof packet === "string") return undefined;
 		const dscp = dscpOfTos(packet.tos);
-		const real = addressFromBytes(packet.destination);
-		const vip = this.#vips.get(keyOf(real, dscp));
-		if (vip === undefined) {
-			if (event.verdict === XDP_ACTION.TX || event.verdict === XDP_ACTION.REDIRECT) this.#doubtful++;
+		const vip = this.#vips.find(packet, bytes, dscp);
+		const isSent = event.verdict === XDP_ACTION.TX || event.verdict === XDP_ACTION.REDIRECT;
+		if (typeof vip === "string") {
+			if (isSent || vip === "several") this.#doubtful++;
 			return undefined;
 		}
 		const { transport } = packet;
@@ -165,13 +162,13 @@ export class DirectorWatcher implements Watcher {
 			interface: name,
 			client: addressFromBytes(packet.source),
 			vip,
-			real,
+			real: addressFromBytes(packet.destination),
 			dscp,
 			...(packet.protocol === undefined ? {} : { protocol: packet.protocol }),
 			...(at === undefined || at + 4 > bytes.length
 				? {}
 				: { ports: { client: word(at), destination: word(at + 2) } }),
-			bytes: event.length,
+			bytes: packet.length,
 			way:
 				event.verdict === XDP_ACTION.TX
 					? "back"
@@ -193,18 +190,13 @@ export class DirectorWatcher implements Watcher {
 }
 
 /** From all running tables: after an interrupted change there may be two. */
-function vipsOf(attachments: readonly Attachment[]): ReadonlyMap<string, Address> {
-	const vips = new Map<string, Address>();
-	for (const attachment of attachments) {
-		if (attachment.settings === undefined) continue;
-		const place = `${attachment.program.name} of ${attachment.interface.name}`;
-		using tables = withoutVanished(() => SharedTables.open(mapsOf(attachment), place));
-		for (const { address, reals } of tables?.services() ?? [])
-			for (const { entry } of reals) vips.set(keyOf(entry.address, entry.dscp), address);
-	}
-	return vips;
-}
-
-function keyOf(real: Address, code: number): string {
-	return `${real.text} ${code}`;
+function vipsOf(attachments: readonly Attachment[]): DirectedVips {
+	return new DirectedVips(
+		attachments.flatMap((attachment) => {
+			if (attachment.settings === undefined) return [];
+			const place = `${attachment.program.name} of ${attachment.interface.name}`;
+			using tables = withoutVanished(() => SharedTables.open(mapsOf(attachment), place));
+			return tables?.services() ?? [];
+		}),
+	);
 }

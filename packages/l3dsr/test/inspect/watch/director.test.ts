@@ -3,15 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
-import { dscp, parseAddress, prefixOf } from "@l3dsr/packet";
+import { dscp, parseAddress, portOf, prefixOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, run, waitFor } from "../../../../../test/support/netns.ts";
 import { Director } from "../../../src/balance/kernel/director.ts";
+import { lowerFleet } from "../../../src/balance/service.ts";
 import type { Forwarding } from "../../../src/inspect/watch/sighting.ts";
 import { Watch, type WatchFilter, type WatchOptions } from "../../../src/inspect/watch/watch.ts";
 import type { DirectorSettings } from "../../../src/model/director.ts";
-import { DIRECTOR, DIRECTOR_MAC, real, SETTINGS, VIP, Wire, wishOf } from "../../balance/wire.ts";
-import { ethernet, icmp, ipv4, ipv6, tcp, udp } from "../../packets/build.ts";
+import { DIRECTOR, DIRECTOR_MAC, fleetOf, real, SETTINGS, VIP, Wire, wishOf } from "../../balance/wire.ts";
+import { ethernet, icmp, icmpError, ipv4, ipv6, tcp, udp } from "../../packets/build.ts";
 
 enterNetns();
 failOnLeaks();
@@ -157,6 +158,37 @@ for (const [hook, settings] of Object.entries(HOOKS)) {
 			none.read(() => assert.fail("a packet that was not asked for"));
 	});
 }
+
+test("a packet for one of two VIPs with one code is shown with its own VIP, and with its own length", async () => {
+	using stage = new Stage();
+	const { wire, director } = stage;
+	const other = "192.0.2.11";
+	const fleet = fleetOf([real(1)]);
+	const [vip] = fleet.vips;
+	assert.ok(vip !== undefined);
+	const service = { port: portOf(81), protocols: ["tcp"], pool: "front", affinity: "flow" } as const;
+	const second = parseAddress(other) ?? assert.fail();
+	const vips = [vip, { ...vip, name: "other", addresses: [second], services: [service] }];
+	director.apply(lowerFleet({ ...fleet, vips }), HOOKS.tc);
+	using watch = await Watch.open(options());
+	const packet = (destination: string, destinationPort: number) =>
+		ipv4({ source: "203.0.113.9", destination }, tcp({ sourcePort: 1, destinationPort }));
+	const answer = ipv4(
+		{ source: other, destination: "203.0.113.9" },
+		tcp({ sourcePort: 81, destinationPort: 1 }),
+	);
+	const error = ipv4({ source: "203.0.113.1", destination: other }, icmpError(answer));
+	const padded = Uint8Array.of(...packet(VIP4, 80), ...new Uint8Array(6));
+	const seen = await told(wire, watch, [padded, packet(other, 81), error], 50_003);
+	assert.deepEqual(
+		seen.map(({ vip: to, bytes }) => [to.text, bytes]),
+		[
+			[VIP4, packet(VIP4, 80).length],
+			[other, packet(other, 81).length],
+			[other, error.length],
+		],
+	);
+});
 
 test("a watcher leaves the director as it was, and nothing behind", async () => {
 	using stage = new Stage();

@@ -1,0 +1,77 @@
+/**
+ * Which VIP a packet was for that a director has sent to a real server. The real server's address and the code tell it,
+ * unless VIPs share a code there; then protocol and port tell it. Pure.
+ */
+import { type Address, addressFromBytes, type ParsedPacket, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import type { StandingService } from "../../balance/tables/state.ts";
+
+/** A service's VIP, as a real server sees it. */
+type Directed = Pick<StandingService, "address" | "protocol" | "port">;
+
+/** Bytes of an ICMP header; behind it is the packet that an error quotes. */
+const ICMP_BYTES = 8;
+const SOURCE = { ipv4: [12, 16], ipv6: [8, 24] } as const;
+
+export class DirectedVips {
+	readonly #byReal = new Map<string, { readonly code: number; readonly services: Directed[] }>();
+
+	constructor(services: readonly StandingService[] = []) {
+		for (const { reals, ...service } of services) {
+			for (const { entry } of reals) {
+				const key = keyOf(entry.address, entry.dscp);
+				const known = this.#byReal.get(key) ?? { code: entry.dscp, services: [] };
+				known.services.push(service);
+				this.#byReal.set(key, known);
+			}
+		}
+	}
+
+	/** The codes of one VIP, or of all. */
+	codes(vip: Address | undefined): number[] {
+		return [...this.#byReal.values()].flatMap(({ code, services }) =>
+			vip === undefined || services.some(({ address }) => address.text === vip.text) ? [code] : [],
+		);
+	}
+
+	/**
+	 * `unknown`: no VIP has this code there. `several`: VIPs share the code, and the packet does not tell which it was for.
+	 */
+	find(packet: ParsedPacket, bytes: Uint8Array, code: number): Address | "unknown" | "several" {
+		const services = this.#byReal.get(keyOf(addressFromBytes(packet.destination), code))?.services ?? [];
+		const [first, ...others] = services.map(({ address }) => address);
+		if (first === undefined) return "unknown";
+		if (others.every(({ text }) => text === first.text)) return first;
+		return byPort(services, packet, bytes) ?? quotedSource(services, packet, bytes) ?? "several";
+	}
+}
+
+function keyOf(real: Address, code: number): string {
+	return `${real.text} ${code}`;
+}
+
+function byPort(
+	services: readonly Directed[],
+	{ transport }: ParsedPacket,
+	bytes: Uint8Array,
+): Address | undefined {
+	if (transport?.portsPresent !== true) return undefined;
+	const own = services.filter(({ protocol }) => protocol === transport.protocol);
+	const at = transport.offset + 2;
+	if (at + 2 > bytes.length) return undefined;
+	const port = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+	return (own.find((one) => one.port === port) ?? own.find((one) => one.port === 0))?.address;
+}
+
+/** An ICMP error quotes a packet that came from the VIP. */
+function quotedSource(
+	services: readonly Directed[],
+	{ transport, family }: ParsedPacket,
+	bytes: Uint8Array,
+): Address | undefined {
+	if (transport?.protocol !== PROTOCOL_NUMBER[family === "ipv4" ? "icmp" : "icmpv6"]) return undefined;
+	const quoted = transport.offset + ICMP_BYTES;
+	const [from, to] = SOURCE[family];
+	if (quoted + to > bytes.length) return undefined;
+	const { text } = addressFromBytes(bytes.slice(quoted + from, quoted + to));
+	return services.find(({ address }) => address.text === text)?.address;
+}
