@@ -131,18 +131,20 @@ export class Agent implements AgentState {
 	}
 
 	async #runOnce(monitor: EventMonitor): Promise<void> {
+		const { effects } = this.#options;
 		const began = this.#now();
+		const usedBefore = effects.processorMs();
 		const { schedule, triggers, since } = startRun(this.#schedule, began);
 		this.#schedule = schedule;
 		const run: Run = { triggers, since, evidence: this.#evidence.take() };
-		const time = this.#options.effects.now().toISOString();
+		const time = effects.now().toISOString();
 		const outcome = await this.#keeper.run(run, monitor);
 		const now = this.#now();
 		const { contentionMs } = this.#keeper;
 		const tookMs = now - began;
 		const failed = outcome.kind === "failed";
-		const spentMs = tookMs - outcome.waitedMs;
-		this.#schedule = finishRun(this.#schedule, now, { failed, tookMs: spentMs, contentionMs });
+		const usedMs = effects.processorMs() - usedBefore;
+		this.#schedule = finishRun(this.#schedule, now, { failed, usedMs, contentionMs });
 		this.#counts.run(outcome.kind);
 		this.#lastRun = { time, tookMs, triggers, outcome: outcome.kind };
 		if (outcome.kind === "failed") {

@@ -21,6 +21,8 @@ export interface AgentEffects {
 	runningPrograms(): ReadonlySet<string>;
 	/** Monotonic clock, in milliseconds. */
 	monotonicMs(): number;
+	/** CPU time of this process so far, in milliseconds. */
+	processorMs(): number;
 	/** The wall clock, used only for records. */
 	now(): Date;
 }

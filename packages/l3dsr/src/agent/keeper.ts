@@ -57,17 +57,13 @@ export interface Evidence {
 	readonly flushed: boolean;
 }
 
-export type RunOutcome = {
-	/** The part of the run's time spent waiting for another command to release the host, in ms. */
-	readonly waitedMs: number;
-} & (
+export type RunOutcome =
 	| { readonly kind: "settled" | "changed" }
 	/**
 	 * `failures`: how many runs in a row have failed. The loop writes the record, because it knows when the next
 	 * attempt is.
 	 */
-	| { readonly kind: "failed"; readonly errors: readonly Diagnostic[]; readonly failures: number }
-);
+	| { readonly kind: "failed"; readonly errors: readonly Diagnostic[]; readonly failures: number };
 
 /** The datapath and target for one wish. */
 interface Prepared {
@@ -144,7 +140,7 @@ export class Keeper implements Disposable {
 	async run(run: Run, monitor: EventMonitor): Promise<RunOutcome> {
 		await this.#configuration.read(run.triggers, monitor);
 		monitor.mark();
-		if (this.#noteHold()) return { kind: "settled", waitedMs: 0 };
+		if (this.#noteHold()) return { kind: "settled" };
 		const { host, stop, effects } = this.#options;
 		using lock = new RunLock({
 			host,
@@ -161,12 +157,11 @@ export class Keeper implements Disposable {
 		try {
 			const changed = (await this.#adoptCandidate(run, lock)) || (await this.#repair(run, lock));
 			this.#noteSuccess(monitor);
-			return { kind: changed ? "changed" : "settled", waitedMs: lock.waitedMs };
+			return { kind: changed ? "changed" : "settled" };
 		} catch (error) {
-			const { waitedMs } = lock;
-			if (error instanceof ChangeForbidden) return { kind: "settled", waitedMs };
+			if (error instanceof ChangeForbidden) return { kind: "settled" };
 			if (isFirst) throw error;
-			return { ...this.#noteFailure(error), waitedMs };
+			return this.#noteFailure(error);
 		}
 	}
 

@@ -31,15 +31,9 @@ export class ChangeForbidden extends Error {}
 export class RunLock implements Disposable {
 	readonly #options: RunLockOptions;
 	#lock: Disposable | undefined;
-	#waitedMs = 0;
 
 	constructor(options: RunLockOptions) {
 		this.#options = options;
-	}
-
-	/** Time spent waiting for another command to release the host, in ms. */
-	get waitedMs(): number {
-		return this.#waitedMs;
 	}
 
 	/**
@@ -48,10 +42,8 @@ export class RunLock implements Disposable {
 	 */
 	async take(): Promise<"as-found" | "look-again"> {
 		if (this.#lock !== undefined) return "as-found";
-		const { monotonicMs, isHeld, monitor } = this.#options;
-		const asked = monotonicMs();
+		const { isHeld, monitor } = this.#options;
 		this.#lock = await this.#untilFree();
-		this.#waitedMs = monotonicMs() - asked;
 		if (this.#lock === undefined || isHeld()) throw new ChangeForbidden();
 		return monitor.quietSinceMark() ? "as-found" : "look-again";
 	}

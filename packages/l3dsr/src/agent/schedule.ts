@@ -3,8 +3,8 @@
  * clock.
  *
  * An event waits a moment for others, so that a burst causes one run. Runs spend a CPU budget that grows with time,
- * so that a host with events all the time does not spend all its time looking. What an operator does never waits for
- * the budget.
+ * so that a host with events all the time does not spend all its time looking. A few runs in a row are free, however
+ * much they cost: a fault after a quiet time is repaired at once. What an operator does never waits for the budget.
  */
 import type { Trigger } from "./record.ts";
 
@@ -24,6 +24,9 @@ export const CHECK_MS = 60_000;
 /** The share of CPU time that runs may use while events keep coming, and the most that a quiet time can save up. */
 const SHARE = 0.2;
 const MOST_BUDGET_MS = 1000;
+/** The budget may be overdrawn by as much as this many runs, each as costly as the costliest of late. */
+const FREE_RUNS = 4;
+const MOST_OVERDRAFT_MS = 5000;
 const MOST_REST_MS = 5000;
 
 /** The delay doubles with each failure. Events bring the next attempt forward, but not below this first delay. */
@@ -45,8 +48,11 @@ export interface Schedule {
 	readonly running: boolean;
 	/** Until then, only urgent triggers start a run. */
 	readonly restUntil: number;
-	/** CPU time that runs may still use, in milliseconds, computed at time `at`; if negative, a rest is due. */
-	readonly budget: { readonly ms: number; readonly at: number };
+	/**
+	 * CPU time that runs may still use, in milliseconds, computed at time `at`; if negative, it is overdrawn.
+	 * `costliest`: what the costliest run has used since the budget was full.
+	 */
+	readonly budget: { readonly ms: number; readonly at: number; readonly costliest: number };
 	/** When the next run is due without an event, and why. */
 	readonly due: { readonly at: number; readonly trigger: "minute" | "retry" };
 	/** Failed runs in a row. */
@@ -59,7 +65,7 @@ export function newSchedule(now: number): Schedule {
 		pending,
 		running: false,
 		restUntil: now,
-		budget: { ms: MOST_BUDGET_MS, at: now },
+		budget: { ms: MOST_BUDGET_MS, at: now, costliest: 0 },
 		due: { at: now + CHECK_MS, trigger: "minute" },
 		failures: 0,
 	};
@@ -101,7 +107,8 @@ export function startRun(schedule: Schedule, now: number): RunStart {
 
 export interface RunEnd {
 	readonly failed: boolean;
-	readonly tookMs: number;
+	/** CPU time that the run has used. */
+	readonly usedMs: number;
 	/** How long repairs are put off because of contention, in ms; 0: not at all. */
 	readonly contentionMs: number;
 }
@@ -109,20 +116,30 @@ export interface RunEnd {
 export function finishRun(
 	schedule: Schedule,
 	now: number,
-	{ failed, tookMs, contentionMs }: RunEnd,
+	{ failed, usedMs, contentionMs }: RunEnd,
 ): Schedule {
 	const failures = failed ? schedule.failures + 1 : 0;
 	const retryMs = Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MOST_RETRY_MS);
-	const { ms, at } = schedule.budget;
-	const left = Math.min(ms + SHARE * (now - at), MOST_BUDGET_MS) - tookMs;
-	const tiredMs = Math.min(Math.max(0, -left / SHARE), MOST_REST_MS);
+	const budget = spend(schedule.budget, now, usedMs);
+	const overdraft = Math.min(FREE_RUNS * budget.costliest, MOST_OVERDRAFT_MS);
+	const tiredMs = Math.min(Math.max(0, -(budget.ms + overdraft) / SHARE), MOST_REST_MS);
 	const restMs = failed ? Math.max(FIRST_RETRY_MS, tiredMs) : tiredMs;
 	return {
 		...schedule,
 		running: false,
 		failures,
-		budget: { ms: Math.max(left, -SHARE * MOST_REST_MS), at: now },
+		budget,
 		restUntil: now + Math.max(restMs, contentionMs),
 		due: failed ? { at: now + retryMs, trigger: "retry" } : { at: now + CHECK_MS, trigger: "minute" },
+	};
+}
+
+function spend({ ms, at, costliest }: Schedule["budget"], now: number, usedMs: number): Schedule["budget"] {
+	const saved = ms + SHARE * (now - at);
+	const isFull = saved >= MOST_BUDGET_MS;
+	return {
+		ms: Math.max(Math.min(saved, MOST_BUDGET_MS) - usedMs, -MOST_OVERDRAFT_MS - SHARE * MOST_REST_MS),
+		at: now,
+		costliest: isFull ? usedMs : Math.max(costliest, usedMs),
 	};
 }

@@ -14,6 +14,7 @@ export const SYSTEM_AGENT_EFFECTS: AgentEffects = {
 	hold: () => readHold(),
 	runningPrograms,
 	monotonicMs: () => performance.now(),
+	processorMs,
 	now: () => new Date(),
 };
 
@@ -54,4 +55,9 @@ function monitor(onEvent: EventHandler): EventMonitor {
 			]),
 		[Symbol.dispose]: () => owned[Symbol.dispose](),
 	};
+}
+
+function processorMs(): number {
+	const { user, system } = process.cpuUsage();
+	return (user + system) / 1000;
 }

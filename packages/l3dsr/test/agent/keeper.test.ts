@@ -121,6 +121,7 @@ async function kept(): Promise<Kept> {
 		hold: () => state.hold,
 		runningPrograms: () => new Set<string>(),
 		monotonicMs: () => performance.now() + state.passedMs,
+		processorMs: () => 0,
 		now: () => state.now,
 	};
 	const keeper = new Keeper(

@@ -14,11 +14,11 @@ import {
 	startRun,
 } from "../../src/agent/schedule.ts";
 
-const WELL: RunEnd = { failed: false, tookMs: 10, contentionMs: 0 };
+const WELL: RunEnd = { failed: false, usedMs: 10, contentionMs: 0 };
 
 /** After a first run that began and ended at `now`. */
 function rested(now: number, end: Partial<RunEnd> = {}): Schedule {
-	return finishRun(startRun(newSchedule(now), now).schedule, now, { ...WELL, tookMs: 0, ...end });
+	return finishRun(startRun(newSchedule(now), now).schedule, now, { ...WELL, usedMs: 0, ...end });
 }
 
 test("a start runs at once, and the next run comes a minute later", () => {
@@ -91,16 +91,57 @@ test("under endless events, runs take a fifth of the time", () => {
 		schedule = startRun(schedule, now).schedule;
 		now += 50;
 		spent += 50;
-		schedule = finishRun(schedule, now, { ...WELL, tookMs: 50 });
+		schedule = finishRun(schedule, now, { ...WELL, usedMs: 50 });
 	}
 	assert(spent / now > 0.15 && spent / now < 0.21, `${spent / now}`);
+});
+
+/** Handles an event at `at` with a run that uses `usedMs`; returns how late the run began. */
+function handle(before: Schedule, at: number, usedMs: number): { schedule: Schedule; lateMs: number } {
+	const told = noteTrigger(before, at, "ruleset");
+	const start = nextRunAt(told);
+	const end = start + usedMs;
+	return {
+		schedule: finishRun(startRun(told, start).schedule, end, { ...WELL, usedMs }),
+		lateMs: start - at - 15,
+	};
+}
+
+test("a fault after a quiet time never waits, however much CPU time the start and earlier repairs have used", () => {
+	for (const usedMs of [50, 500, 2000]) {
+		let schedule = finishRun(startRun(newSchedule(0), 0).schedule, usedMs, { ...WELL, usedMs: 2 * usedMs });
+		for (let at = 10_000; at < 600_000; at += 10_000) {
+			const handled = handle(schedule, at, usedMs);
+			assert.equal(handled.lateMs, 0, `after ${at} ms, ${usedMs} ms each`);
+			schedule = handled.schedule;
+		}
+	}
+});
+
+test("some costly repairs in a row do not wait, and then they take a fifth of the time", () => {
+	let schedule = rested(0);
+	let now = 10_000;
+	const late: number[] = [];
+	for (let repair = 0; repair < 30; repair++) {
+		const handled = handle(schedule, now, 400);
+		({ schedule } = handled);
+		late.push(handled.lateMs);
+		now += handled.lateMs + 15 + 400;
+	}
+	assert.deepEqual(late.slice(0, 6), [0, 0, 0, 0, 0, 0]);
+	assert(
+		late.slice(-10).every((ms) => ms > 1500 && ms < 1700),
+		late.join(),
+	);
+	// After some quiet, a repair is made at once again.
+	assert.equal(handle(schedule, now + 5000, 400).lateMs, 0);
 });
 
 test("in any case, a run comes within a minute after the last, and never during another", () => {
 	const event = fc.record({
 		afterMs: fc.nat(20_000),
 		trigger: fc.constantFrom<Trigger>(...TRIGGERS),
-		tookMs: fc.nat(300),
+		usedMs: fc.nat(300),
 		failed: fc.boolean(),
 	});
 	fc.assert(
@@ -108,16 +149,16 @@ test("in any case, a run comes within a minute after the last, and never during 
 			let schedule = rested(0);
 			let now = 0;
 			let lastEnd = 0;
-			for (const { afterMs, trigger, tookMs, failed } of events) {
+			for (const { afterMs, trigger, usedMs, failed } of events) {
 				const heardAt = now + afterMs;
 				while (nextRunAt(schedule) <= heardAt) {
 					now = Math.max(now, nextRunAt(schedule));
 					assert(now - lastEnd <= CHECK_MS + 5000, `a run ${now - lastEnd} ms after the last`);
 					schedule = startRun(schedule, now).schedule;
 					assert.equal(nextRunAt(schedule), Number.POSITIVE_INFINITY);
-					now += tookMs;
+					now += usedMs;
 					lastEnd = now;
-					schedule = finishRun(schedule, now, { failed, tookMs, contentionMs: 0 });
+					schedule = finishRun(schedule, now, { failed, usedMs, contentionMs: 0 });
 				}
 				now = Math.max(now, heardAt);
 				schedule = noteTrigger(schedule, now, trigger);
