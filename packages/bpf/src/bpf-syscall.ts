@@ -2,7 +2,7 @@
  * bpf(2): its commands and the part of `union bpf_attr` that each uses (include/uapi/linux/bpf.h, as of Linux
  * 6.18). An older kernel accepts the longer structure if the fields that it does not know are 0.
  */
-import { type Decoded, type Encodable, type Fields, Layout, syscall } from "@l3dsr/linux";
+import { addressOf, type Decoded, type Encodable, type Fields, Layout, syscall } from "@l3dsr/linux";
 import { BpfError } from "./error.ts";
 
 /** The system call's number on the architectures that Node and koffi support. */
@@ -199,10 +199,13 @@ export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>
 export class RepeatedCall<C extends BpfCommand> {
 	/** The attributes after the call. */
 	readonly bytes: Uint8Array;
+	/** Asking for an address leaves a handle behind, which a finalizer has to free: ask once. */
+	readonly #address: bigint;
 	readonly #number: number;
+	readonly #callNumber = callNumber();
 	readonly #first: Uint8Array;
-	/** Keeps the memory that the attributes point to. */
-	readonly #values: Encodable<FieldsOf<C>>;
+	/** The attributes, and the memory that they point to. */
+	readonly #memory: readonly object[];
 
 	constructor(name: C, values: Encodable<FieldsOf<C>>) {
 		const { number, attributes } = COMMANDS[name] as {
@@ -210,17 +213,18 @@ export class RepeatedCall<C extends BpfCommand> {
 			attributes: Layout<FieldsOf<C>>; // COMMANDS[name] for this very C
 		};
 		this.#number = number;
-		this.#values = values;
 		this.#first = attributes.encode(values);
 		this.bytes = this.#first.slice();
+		this.#address = addressOf(this.bytes);
+		this.#memory = [this.bytes, values];
 	}
 
 	/** Returns the result as {@link bpf} does. */
 	run(): number {
 		this.bytes.set(this.#first);
-		inFlight.add(this.#values);
-		const result = syscall(callNumber(), this.#number, this.bytes, this.bytes.byteLength);
-		inFlight.delete(this.#values);
+		inFlight.add(this.#memory);
+		const result = syscall(this.#callNumber, this.#number, this.#address, this.bytes.byteLength);
+		inFlight.delete(this.#memory);
 		return result;
 	}
 }

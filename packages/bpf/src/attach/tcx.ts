@@ -172,8 +172,7 @@ export class TcxList {
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-	for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
-	return true;
+	return Buffer.compare(a, b) === 0;
 }
 
 /** The kernel would answer EBUSY or ENOENT, which explains nothing. */
