@@ -16,14 +16,41 @@ export interface HttpCredentials {
 
 const LEAST_TOKEN = 16;
 
-/** Throws L3dsrError: CONFIG_READ, CONFIG_BAD_VALUE. */
-export function readCredentials({ tls, tokenFile }: AgentSettings): HttpCredentials {
+/** Throws L3dsrError: CONFIG_READ, CONFIG_BAD_VALUE. What is the same in `known` is not checked again. */
+export function readCredentials(
+	{ tls, tokenFile }: AgentSettings,
+	known: HttpCredentials = {},
+): HttpCredentials {
 	return {
-		...(tls === undefined
-			? {}
-			: { tls: { certificate: read("the certificate", tls.certificate), key: read("the key", tls.key) } }),
+		...(tls === undefined ? {} : { tls: readPair(tls, known.tls) }),
 		...(tokenFile === undefined ? {} : { tokenHash: tokenHash(tokenFile) }),
 	};
+}
+
+type Pair = NonNullable<HttpCredentials["tls"]>;
+
+/** `paths`: of the two files. */
+function readPair(paths: Pair, known: Pair | undefined): Pair {
+	const pair = { certificate: read("the certificate", paths.certificate), key: read("the key", paths.key) };
+	if (pair.certificate !== known?.certificate || pair.key !== known.key) requirePair(pair, paths);
+	return pair;
+}
+
+/** Here, because the HTTP process could only end. Few agents use TLS, and the others do not load Node's. */
+function requirePair({ certificate, key }: Pair, paths: Pair): void {
+	try {
+		process.getBuiltinModule("node:tls").createSecureContext({ cert: certificate, key });
+	} catch (cause) {
+		const { message, reason = message } = cause as Error & { readonly reason?: string }; // OpenSSL's, by Node
+		throw new L3dsrError(
+			{
+				code: "CONFIG_BAD_VALUE",
+				message: `use the certificate ${paths.certificate} with the key ${paths.key}: ${reason}`,
+				hint: "both are PEM files, the key without a passphrase; the first certificate is the one for the key, and its chain follows",
+			},
+			{ cause },
+		);
+	}
 }
 
 function tokenHash(path: string): string {

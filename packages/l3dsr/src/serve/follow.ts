@@ -13,7 +13,10 @@ export function serveAgent(state: AgentState, options: Omit<FrontOptions, "setti
 		if (wish === undefined) return;
 		const settings = wish.configuration.agent ?? defaultAgentSettings();
 		const of = JSON.stringify(settings);
-		if (front?.of === of) return;
+		if (front?.of === of) {
+			front.served.refresh();
+			return;
+		}
 		front?.served[Symbol.dispose]();
 		front = { of, served: new Front({ ...options, settings, shown }) };
 	};

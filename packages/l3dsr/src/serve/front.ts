@@ -8,7 +8,7 @@ import { forbidNewPrivileges, hostName, ListeningSocket } from "@l3dsr/linux";
 import type { DiagnosticsOf } from "../errors.ts";
 import { type AgentSettings, type ListenAddress, listenText } from "../model/agent-settings.ts";
 import { Child, FIRST_SOCKET_FD } from "./child.ts";
-import { type Identity, identityFor, readCredentials } from "./credentials.ts";
+import { type HttpCredentials, type Identity, identityFor, readCredentials } from "./credentials.ts";
 import type { Shown } from "./shown.ts";
 import type { HttpSettings } from "./wire.ts";
 
@@ -42,6 +42,8 @@ export class Front implements Disposable {
 	readonly #sockets = new Map<string, OpenSocket>();
 	readonly #subscription: Disposable;
 	#child: Child | undefined;
+	/** The latest usable ones. */
+	#credentials: HttpCredentials | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	#restartMs: number = RESTART_MS.first;
 	#closed = false;
@@ -75,6 +77,31 @@ export class Front implements Disposable {
 		this.#sockets.clear();
 	}
 
+	/**
+	 * Serves with the certificate, key and token that the files have now, if they have changed and are usable. Open
+	 * connections are closed.
+	 */
+	refresh(): void {
+		const before = this.#credentials;
+		if (this.#child === undefined || before === undefined) return;
+		if (JSON.stringify(this.#usableCredentials()) === JSON.stringify(before)) return;
+		this.#child.stop();
+		this.#child = undefined;
+		this.#start();
+	}
+
+	/** Files that cannot be used, as while they are being renewed, change nothing. Throws L3dsrError if there are none. */
+	#usableCredentials(): HttpCredentials {
+		try {
+			this.#credentials = readCredentials(this.#options.settings, this.#credentials);
+			this.#said.delete("credentials");
+		} catch (error) {
+			if (this.#credentials === undefined) throw error;
+			this.#say("credentials", `HTTP is served as before: ${this.#why(error)}`);
+		}
+		return this.#credentials;
+	}
+
 	/** Opens and starts what is missing; restarts a running process if a socket was added. */
 	#start(): void {
 		const before = this.#sockets.size;
@@ -98,7 +125,7 @@ export class Front implements Disposable {
 
 	#startChild(identity: Identity | undefined): Child {
 		const { settings, shown, diagnosticsOf, version, command, page, pingMs } = this.#options;
-		const credentials = readCredentials(settings);
+		const credentials = this.#usableCredentials();
 		const sockets = [...this.#sockets.values()];
 		const name = hostName().toLowerCase();
 		const http: HttpSettings = {
@@ -134,7 +161,7 @@ export class Front implements Disposable {
 	#why(error: unknown): string {
 		return this.#options
 			.diagnosticsOf(error)
-			.map(({ message }) => message)
+			.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`))
 			.join("; ");
 	}
 

@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	copyFileSync,
+	mkdtempSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -348,6 +357,13 @@ async function raw(text: string): Promise<string> {
 	return answer;
 }
 
+/** Creates a certificate for localhost, and its key. */
+function selfSigned(certificate: string, key: string): void {
+	const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+	const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+	run("openssl", "req", ...kind, ...names, "-keyout", key, "-out", certificate);
+}
+
 describe("TLS and a token", () => {
 	it("protect TCP, and not the Unix socket, which has its permissions", async () => {
 		const [key, certificate, token] = ["tls.key", "tls.crt", "token"].map((name) => join(folder, name)) as [
@@ -355,33 +371,10 @@ describe("TLS and a token", () => {
 			string,
 			string,
 		]; // three
-		run(
-			"openssl",
-			...[
-				"req",
-				"-x509",
-				"-newkey",
-				"ec",
-				"-pkeyopt",
-				"ec_paramgen_curve:prime256v1",
-				"-nodes",
-				"-days",
-				"2",
-			],
-			...[
-				"-subj",
-				"/CN=localhost",
-				"-addext",
-				"subjectAltName=DNS:localhost,IP:127.0.0.1",
-				"-keyout",
-				key,
-				"-out",
-				certificate,
-			],
-		);
+		selfSigned(certificate, key);
 		writeFileSync(token, "correct-horse-battery-staple\n", { mode: 0o600 });
 		const agent = new RecordedAgent();
-		using _front = agent.serve([SOCKET, `127.0.0.1:${PORT}`], {
+		using front = agent.serve([SOCKET, `127.0.0.1:${PORT}`], {
 			tls: { certificate, key },
 			tokenFile: token,
 			page: folder,
@@ -398,6 +391,32 @@ describe("TLS and a token", () => {
 		assert.equal(await curl(`https://localhost:${PORT}/`), "200", "the page asks for the token");
 		await assert.rejects(curl(`http://localhost:${PORT}/v1/status`), "no plain HTTP");
 		await assert.rejects(curl("--tls-max", "1.1", url), "no TLS below 1.2");
+
+		// Renewed step by step: until all of it is usable, the old ones are.
+		const old = join(folder, "old.crt");
+		copyFileSync(certificate, old);
+		const asBefore = async () =>
+			await curl("--cacert", old, "-H", "Authorization: Bearer correct-horse-battery-staple", url);
+		front.refresh();
+		assert.deepEqual(agent.problems, [], "nothing has changed");
+		const renewedKey = join(folder, "renewed.key");
+		selfSigned(certificate, renewedKey);
+		front.refresh();
+		front.refresh();
+		assert.equal(agent.problems.length, 1, agent.problems.join("\n"));
+		assert.match(
+			agent.problems[0] ?? "",
+			/^HTTP is served as before: use the certificate .*tls\.crt with the key .*tls\.key: key values mismatch \(both are PEM/,
+		);
+		assert.equal(await asBefore(), "200");
+		renameSync(renewedKey, key);
+		writeFileSync(token, "another-horse-battery-staple\n");
+		front.refresh();
+		const renewed = async () =>
+			await curl("-H", "Authorization: Bearer another-horse-battery-staple", url).catch(() => "");
+		await waitFor("the renewed certificate", async () => (await renewed()) === "200", PATIENCE_MS);
+		await assert.rejects(asBefore(), "the old certificate is gone");
+		assert.equal(agent.problems.length, 1, agent.problems.join("\n"));
 	});
 });
 
@@ -432,13 +451,17 @@ describe("an address or file that cannot be served", () => {
 		assert.match(agent.problems.at(-1) ?? "", /has ended \(it did not answer the agent 3 times\)/);
 	});
 
-	it("includes a token file without a token, an unknown user, and a missing program", async () => {
+	it("includes a token file without a token, a certificate that cannot be used, an unknown user, and a missing program", async () => {
 		const empty = join(folder, "empty");
 		writeFileSync(empty, "\n");
 		for (const [settings, said] of [
 			[
 				{ tokenFile: empty },
 				/cannot serve HTTP: read the token from .*empty: its first line must be at least 16/,
+			],
+			[
+				{ tls: { certificate: empty, key: empty } },
+				/cannot serve HTTP: use the certificate .*empty with the key .*empty: .*\(both are PEM files/,
 			],
 			[{ tokenFile: "/nowhere/token" }, /cannot serve HTTP: .*\/nowhere\/token/],
 			[
