@@ -166,6 +166,29 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 		/^warning\[forwarding\]: this host does not forward IPv6/,
 	],
 	[
+		"no forwarding, where a real server is behind an interface without the program",
+		{
+			facts: {
+				forwardsIpv4: new Set(),
+				forwardsIpv6: false,
+				ways: new Map([...FACTS.ways, ["10.1.0.1", { to: "link", interface: "eth1", mtu: 1500 }]]),
+			},
+		},
+		/^error\[forwarding\]: .* IPv4 that arrives on eth0: packets for front\/r1 \(10\.1\.0\.1\) are rewritten and then dropped, because the program does not run on eth1$/,
+		/^warning\[forwarding\]: this host does not forward IPv6/,
+	],
+	[
+		"no forwarding, where the route uses the VLAN device of the configured tag",
+		{
+			settings: { vlan: 42 },
+			facts: {
+				forwardsIpv4: new Set(),
+				ways: ways({ ...BY_ETH0, interface: "eth0.42", tagged: { interface: "eth0", vlan: 42 } }),
+			},
+		},
+		/^warning\[forwarding\]: .* next hop is currently unknown are dropped$/,
+	],
+	[
 		"no forwarding, where the kernel forwards",
 		{ ...BY_KERNEL, facts: { forwardsIpv4: new Set(), forwardsIpv6: false } },
 		/^error\[forwarding\]: .*rewritten and then dropped/,

@@ -16,8 +16,17 @@ export function gatherDirectorFacts(fleet: Fleet, host: HostFacts): DirectorFact
 		const out = way.to === "link" ? links.get(way.index) : undefined;
 		if (way.to !== "link") ways.set(address.text, way);
 		else if (out === undefined) ways.set(address.text, { to: "nowhere" });
-		else
-			ways.set(address.text, { to: "link", interface: out.name, mtu: Math.min(way.mtu ?? out.mtu, out.mtu) });
+		else {
+			const below = out.linkedTo === undefined ? undefined : links.get(out.linkedTo);
+			ways.set(address.text, {
+				to: "link",
+				interface: out.name,
+				...(below === undefined || out.vlanId === undefined
+					? {}
+					: { tagged: { interface: below.name, vlan: out.vlanId } }),
+				mtu: Math.min(way.mtu ?? out.mtu, out.mtu),
+			});
+		}
 	}
 	const names = host.interfaces.map(({ name }) => name);
 	return {

@@ -33,7 +33,13 @@ export interface DirectorFacts {
 }
 
 export type RealWay =
-	| { readonly to: "link"; readonly interface: string; readonly mtu: number }
+	| {
+			readonly to: "link";
+			readonly interface: string;
+			/** Of a VLAN device: the interface below it, and the tag. */
+			readonly tagged?: { readonly interface: string; readonly vlan: number };
+			readonly mtu: number;
+	  }
 	| { readonly to: "local" | "nowhere" };
 
 export type DirectorCheck = (input: DirectorCheckInput) => CheckFinding[];

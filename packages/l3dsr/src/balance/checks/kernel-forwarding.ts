@@ -1,19 +1,33 @@
 /** Checks what the kernel does with rewritten packets that the program does not send itself. */
+import type { Address } from "@l3dsr/packet";
 import type { CheckFinding } from "../../host/checks/check.ts";
 import { type DirectorCheck, familiesOf, kernelForwards, ownInterfaces } from "./input.ts";
+import { list, realsByKernel } from "./ways.ts";
 
 export const checkForwarding: DirectorCheck = (input) => {
 	const { fleet, facts } = input;
 	const families = familiesOf(fleet);
-	const always = kernelForwards(input);
-	const severity = always ? "error" : "warning";
-	const lost = always
-		? "packets for the VIPs are rewritten and then dropped"
-		: "packets for real servers whose next hop is currently unknown are dropped";
+	const byKernel = realsByKernel(input);
+	const lostOf = (family: Address["family"]): Pick<CheckFinding, "severity"> & { readonly lost: string } => {
+		if (kernelForwards(input))
+			return { severity: "error", lost: "packets for the VIPs are rewritten and then dropped" };
+		const reals = byKernel.filter(({ address }) => address.family === family);
+		const places = new Set(reals.map(({ way }) => (way.to === "link" ? way.interface : "")));
+		if (reals.length === 0)
+			return {
+				severity: "warning",
+				lost: "packets for real servers whose next hop is currently unknown are dropped",
+			};
+		return {
+			severity: "error",
+			lost: `packets for ${list(reals.map(({ text }) => text))} are rewritten and then dropped, because the program does not run on ${[...places].join(", ")}`,
+		};
+	};
 	const ipv4 = ownInterfaces(input).filter(({ name }) => !facts.forwardsIpv4.has(name));
 	const findings: CheckFinding[] = [];
 	if (families.has("ipv4") && ipv4.length > 0) {
 		const names = ipv4.map(({ name }) => name);
+		const { severity, lost } = lostOf("ipv4");
 		findings.push({
 			check: "forwarding",
 			severity,
@@ -22,6 +36,7 @@ export const checkForwarding: DirectorCheck = (input) => {
 		});
 	}
 	if (families.has("ipv6") && !facts.forwardsIpv6) {
+		const { severity, lost } = lostOf("ipv6");
 		findings.push({
 			check: "forwarding",
 			severity,

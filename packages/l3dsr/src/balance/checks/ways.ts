@@ -3,7 +3,7 @@ import type { Address } from "@l3dsr/packet";
 import type { CheckFinding } from "../../host/checks/check.ts";
 import { type DirectorCheck, type DirectorCheckInput, ownInterfaces, type RealWay } from "./input.ts";
 
-interface PlacedReal {
+export interface PlacedReal {
 	/** `front/a1 (10.1.0.11)`. */
 	readonly text: string;
 	readonly address: Address;
@@ -28,9 +28,20 @@ function placedReals({ fleet, facts }: DirectorCheckInput): PlacedReal[] {
 const NAMED = 3;
 
 /** `a, b, c and 4 more`. */
-function list(texts: readonly string[]): string {
+export function list(texts: readonly string[]): string {
 	const rest = texts.length - NAMED;
 	return `${texts.slice(0, NAMED).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+}
+
+/** Real servers behind an interface without the director's program: the kernel routes their packets. */
+export function realsByKernel(input: DirectorCheckInput): PlacedReal[] {
+	const { vlan } = input.settings;
+	const own = new Set(ownInterfaces(input).map(({ name }) => name));
+	return placedReals(input).filter(({ way }) => {
+		if (way.to !== "link") return false;
+		if (vlan === undefined) return !own.has(way.interface);
+		return way.tagged?.vlan !== vlan || !own.has(way.tagged.interface);
+	});
 }
 
 export const checkRoutes: DirectorCheck = (input) => {
