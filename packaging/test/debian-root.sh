@@ -7,7 +7,7 @@ name=$suite${2:+-$2}
 # The programs that the tests and the lab use. bookworm has systemd, so that it can be booted; trixie does not.
 packages=iproute2,nftables,iputils-ping,curl
 case $name in
-*-kernel) packages=$packages,procps,ethtool,iptables,linux-image-amd64 ;;
+*-kernel) packages=$packages,procps,ethtool,iptables,nginx,linux-image-amd64 ;;
 bookworm) packages=$packages,systemd-sysv,dbus ;;
 esac
 mkdir -p "$(dirname "$0")/../../build/roots"

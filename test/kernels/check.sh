@@ -10,7 +10,7 @@ check() {
 	# shellcheck disable=SC2254 # a pattern
 	case $* in ${ONLY:-*}) ;; *) return ;; esac
 	echo "== $*"
-	"$@" >/tmp/output 2>&1
+	timeout 1200 "$@" >/tmp/output 2>&1
 	status=$?
 	# Node.js takes a file for passed in which no test has the wanted name.
 	if grep -q '^1\.\.0$' /tmp/output; then status=1; fi

@@ -13,6 +13,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { NetworkNamespace, PacketSocket } from "@l3dsr/linux";
 import { parsePacket } from "@l3dsr/packet";
+import { kernelHas } from "../../../../../test/support/kernel.ts";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
 import { runL3dsr } from "../../../src/cli/l3dsr.ts";
@@ -284,7 +285,7 @@ after(async () => {
 });
 
 for (const { datapath, hook } of [
-	{ datapath: "auto", hook: "tcx" },
+	{ datapath: "auto", hook: kernelHas("tcx") ? "tcx" : "clsact" },
 	{ datapath: "nft" },
 	{ datapath: "ebpf", hook: "clsact" },
 	{ datapath: "ebpf", hook: "xdp" },
