@@ -22,7 +22,7 @@ const GROWTH_BYTES = 512;
 export interface TestRunInput {
 	/** The packet from its link-layer header; at least 14 bytes for SCHED_CLS and XDP. */
 	readonly data: Uint8Array;
-	/** SKB or XDP, encoded: the fields of the program's context. */
+	/** SKB or XDP (Linux 5.15), encoded: the fields of the program's context. */
 	readonly context?: Uint8Array;
 	/**
 	 * Number of runs (default 1). Each run of XDP and tc programs sees the packet that the previous one left.
