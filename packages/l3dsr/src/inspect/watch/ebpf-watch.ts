@@ -3,7 +3,7 @@
  * that the running program carries (rewrite/ebpf/compile/report.ts). A link holds it, so it disappears with
  * this process, however that ends.
  */
-import { BpfError, Program, type ProgramId, requireFeature, TcxLink } from "@l3dsr/bpf";
+import { BpfError, Program, type ProgramId, probeFeature, requireFeature, TcxLink } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { type Address, addressFromBytes, dscpOfTos } from "@l3dsr/packet";
 import { describeMissing } from "../../host/capabilities.ts";
@@ -91,10 +91,11 @@ export class EbpfWatcher implements Watcher {
 			const { program } = attachment;
 			const { name } = attachment.interface;
 			if (PLACES[attachment.hook].program === "xdp") {
+				const canAtTc = probeFeature("tcx").answer === "yes";
 				notes.push(
 					`the rules of ${name} run at ${PLACES[attachment.hook].name}, which has one program for each interface: ` +
 						"no second program can run before it, and a reporting program in its place would stay attached if the watcher were killed; " +
-						"watch their counters with l3dsr status --watch, or move them to hook: tc while you watch",
+						`watch their counters with l3dsr status --watch${canAtTc ? ", or move them to hook: tc while you watch" : ""}`,
 				);
 				continue;
 			}

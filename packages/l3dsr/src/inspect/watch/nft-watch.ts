@@ -244,7 +244,7 @@ function makeOwned(owner: Nftables, tables: readonly WatchTable[]): void {
 			{
 				code: "KERNEL_FEATURE",
 				message: `watch the nft datapath: a table with an owner needs Linux >= 5.12: ${error.message}`,
-				hint: "give the rules an interface (-i): they then run on datapath ebpf, which can be watched",
+				hint: "see their counters with l3dsr status --watch; on Linux >= 6.6, both datapaths can be watched",
 			},
 			{ cause: error },
 		);
