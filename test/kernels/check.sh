@@ -45,6 +45,8 @@ file() {
 # What the first of them compiles, the others need not.
 export NODE_COMPILE_CACHE="$PWD/node_modules/.cache/node"
 export L3DSR_DIFFERENTIAL_RULESETS=12 L3DSR_NFT_DIFFERENTIAL_RULESETS=32 L3DSR_DIRECTOR_PACKETS=1000
+# Deadlines of the tests and of the lab, ten times as long.
+export L3DSR_PATIENCE=10
 # Some hosts forbid to trace programs; here nothing does.
 export L3DSR_REQUIRE_TRACING=1
 
@@ -52,7 +54,7 @@ file bpf/test/feature.test.ts
 file bpf/test/map.test.ts
 file bpf/test/exit-link.test.ts
 file nftables/test/read-back.test.ts
-file nftables/test/transact.test.ts
+file nftables/test/transact.test.ts --test-skip-pattern='ten thousand rules'
 file l3dsr/test/rewrite/ebpf/differential.test.ts
 file l3dsr/test/rewrite/nft/differential.test.ts
 file l3dsr/test/balance/differential.test.ts

@@ -109,6 +109,9 @@ export async function runScript(file: string, ...args: readonly string[]): Promi
 	return stdout;
 }
 
+/** Multiplies the deadlines of `waitFor`: emulated machines (test/kernels) are slow. */
+const PATIENCE = Number(process.env["L3DSR_PATIENCE"] ?? 1);
+
 /**
  * Waits until `condition` returns something truthy, and returns that. Fails after the deadline, with `what`
  * in the error.
@@ -118,11 +121,12 @@ export async function waitFor<T>(
 	condition: () => T | Promise<T>,
 	timeoutMs = 5000,
 ): Promise<NonNullable<T>> {
-	const deadline = performance.now() + timeoutMs;
+	const limitMs = timeoutMs * PATIENCE;
+	const deadline = performance.now() + limitMs;
 	for (;;) {
 		const value = await condition();
 		if (value) return value;
-		if (performance.now() > deadline) throw new Error(`no ${what} within ${timeoutMs} ms`);
+		if (performance.now() > deadline) throw new Error(`no ${what} within ${limitMs} ms`);
 		await delay(10);
 	}
 }

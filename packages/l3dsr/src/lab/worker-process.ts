@@ -5,7 +5,10 @@ import { L3dsrError } from "../errors.ts";
 import { type LabEnvironment, startOnHost } from "./host-program.ts";
 import type { WorkerMethod, WorkerMethods, WorkerResponse } from "./worker.ts";
 
-/** Far longer than any request takes, even on a slow or busy machine: only a worker that hangs reaches it. */
+/**
+ * Far longer than any request takes, even on a slow or busy machine: only a worker that hangs reaches it. In an emulated
+ * machine, L3DSR_PATIENCE multiplies it.
+ */
 const ANSWER_WITHIN_MS = 60_000;
 const END_WITHIN_MS = 2_000;
 
@@ -17,6 +20,7 @@ interface Waiting {
 
 export class WorkerProcess implements AsyncDisposable {
 	readonly host: string;
+	readonly #withinMs: number;
 	readonly #child: ChildProcessWithoutNullStreams;
 	readonly #ended: Promise<void>;
 	readonly #waiting = new Map<number, Waiting>();
@@ -27,6 +31,7 @@ export class WorkerProcess implements AsyncDisposable {
 	/** `command` starts a worker, in its own session, so that the terminal's signals do not reach it. */
 	constructor(host: string, namespace: string, command: readonly string[], environment: LabEnvironment) {
 		this.host = host;
+		this.#withinMs = ANSWER_WITHIN_MS * (Number(environment["L3DSR_PATIENCE"]) || 1);
 		this.#child = startOnHost(namespace, { command, environment });
 		this.#child.stdin.on("error", () => {}); // the end of the process reports it
 		this.#child.stderr.on("data", (chunk) => {
@@ -46,8 +51,8 @@ export class WorkerProcess implements AsyncDisposable {
 		const result = await new Promise<unknown>((resolve, reject) => {
 			const timer = setTimeout(() => {
 				this.#waiting.delete(id);
-				reject(workerError(this.host, method, `no answer within ${ANSWER_WITHIN_MS} ms`));
-			}, ANSWER_WITHIN_MS);
+				reject(workerError(this.host, method, `no answer within ${this.#withinMs} ms`));
+			}, this.#withinMs);
 			this.#waiting.set(id, { resolve, reject, timer });
 			this.#child.stdin.write(`${JSON.stringify({ id, method, params })}\n`);
 		});

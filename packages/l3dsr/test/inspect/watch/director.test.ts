@@ -222,9 +222,9 @@ function forbidden(t: { diagnostic(message: string): void }, watch: Watch): bool
 	const [note] = watch.notes;
 	if (note === undefined) return false;
 	t.diagnostic(note);
-	if (note.startsWith("the director at tc")) {
+	if (note.startsWith("the director at clsact")) {
 		assert.equal(HAS_TCX, false, note);
-		assert.match(note, /^the director at tc .* cannot be watched: .* needs Linux >= 6\.6/);
+		assert.match(note, /^the director at clsact ingress of dir0 cannot be watched: .* needs Linux >= 6\.6/);
 		return true;
 	}
 	assert.notEqual(process.env["L3DSR_REQUIRE_TRACING"], "1", note);
