@@ -22,7 +22,7 @@ const PAGES: readonly Page[] = [
 		names: ["l3dsr"],
 		section: 8,
 		source: "l3dsr.md",
-		summary: "Layer-3 Direct Server Return on a real server",
+		summary: "Layer-3 Direct Server Return on real servers and directors",
 	},
 	{
 		names: ["dsrctl"],
@@ -71,7 +71,7 @@ const PAGES: readonly Page[] = [
 		names: ["l3dsr.yaml"],
 		section: 5,
 		source: "l3dsr.yaml.md",
-		summary: "the services of a real server, for l3dsr(8)",
+		summary: "what this host is, a real server or a director, for l3dsr(8)",
 	},
 	{
 		names: ["fleet.yaml"],

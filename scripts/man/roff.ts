@@ -8,9 +8,10 @@ import { basename, join } from "node:path/posix";
 /** Converts text with inline markup to roff. */
 export function inline(text: string): string {
 	let roff = "";
-	for (const part of text.split(/(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]+\]\([^)]+\))/)) {
+	for (const part of text.split(/(`[^`]+`|\*\*[^*]+\*\*|\*[A-Za-z][^*]*\*|\[[^\]]+\]\([^)]+\))/)) {
 		if (part.startsWith("`")) roff += `\\fB${escapeRoff(part.slice(1, -1))}\\fR`;
 		else if (part.startsWith("**")) roff += `\\fB${escapeRoff(part.slice(2, -2))}\\fR`;
+		else if (/^\*[A-Za-z][^*]*\*$/.test(part)) roff += `\\fI${escapeRoff(part.slice(1, -1))}\\fR`;
 		else {
 			const link = /^\[([^\]]+)\]\(([^)]+)\)$/.exec(part);
 			roff += link === null ? escapeRoff(part) : reference(link[1] ?? "", link[2] ?? "");
@@ -20,14 +21,18 @@ export function inline(text: string): string {
 }
 
 /**
- * A link to a page of the manual becomes that page's name; a link to another document becomes its text and
- * its installed path.
+ * A link to a page of the manual becomes that page's name, behind its text if that says something else; a link to
+ * another document becomes its text and its installed path.
  */
 function reference(text: string, target: string): string {
 	const [file = ""] = target.split("#");
 	if (file === "" || file.includes("://")) return inline(text);
 	const page = PAGES_BY_FILE[file];
-	if (page !== undefined) return `\\fB${escapeRoff(page.name)}\\fR(${page.section})`;
+	if (page !== undefined) {
+		const name = `\\fB${escapeRoff(page.name)}\\fR(${page.section})`;
+		const names = [page.name, file, basename(file, ".md")];
+		return names.includes(text.replace(/^l3dsr (?=\w)/, "")) ? name : `${inline(text)} (${name})`;
+	}
 	const path = `\\fI${escapeRoff(join(INSTALLED, file))}\\fR`;
 	return text === basename(file) ? path : `${inline(text)} (${path})`;
 }

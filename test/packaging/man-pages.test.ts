@@ -11,9 +11,20 @@ describe("Markdown to man(7)", () => {
 	});
 
 	it("names pages of the reference as pages", () => {
-		assert.equal(inline("see [the tool](dsrctl.md)"), "see \\fBdsrctl\\fR(8)");
+		assert.equal(inline("see [dsrctl](dsrctl.md)"), "see \\fBdsrctl\\fR(8)");
 		assert.equal(inline("see [probe](probe.md)"), "see \\fBl3dsr\\-probe\\fR(8)");
 		assert.equal(inline("see [errors](errors.md)"), "see \\fBl3dsr\\-errors\\fR(7)");
+	});
+
+	it("keeps the text of a link that is more than the name of its page", () => {
+		const page = "\\fBl3dsr.yaml\\fR(5)";
+		assert.equal(inline("on a [director](l3dsr.yaml.md#director), up"), `on a director (${page}), up`);
+		assert.equal(inline("([l3dsr.yaml](l3dsr.yaml.md#agent))"), `(${page})`);
+		assert.equal(inline("[l3dsr probe](probe.md)"), "\\fBl3dsr\\-probe\\fR(8)");
+	});
+
+	it("sets emphasis in italics", () => {
+		assert.equal(inline("a *word* and `*.conf`, 2 * 3 * 4"), "a \\fIword\\fR and \\fB*.conf\\fR, 2 * 3 * 4");
 	});
 
 	it("shows where the package installs the other documents", () => {

@@ -12,8 +12,12 @@ import { styleFor } from "./style.ts";
 import { formatTable } from "./table.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.option("--netns <name>", "run in this network namespace (ip netns)");
-	command.option("--json", "print JSON");
+	command
+		.description(
+			"Shows every DADDR rule in the kernel with its counters, whoever made it. Needs no configuration.",
+		)
+		.option("--netns <name>", "run in this network namespace (ip netns)")
+		.option("--json", "print JSON");
 	return async () => {
 		const options = command.opts<{ json?: boolean; netns?: string }>();
 		return await inNamespace(options, async () => {

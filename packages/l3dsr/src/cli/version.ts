@@ -8,7 +8,11 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.option("--json", "print JSON");
+	command
+		.description(
+			"Prints the versions of l3dsr, Node and the kernel, and what the kernel offers: for bug reports.",
+		)
+		.option("--json", "print JSON");
 	return async () => {
 		const record = {
 			l3dsr: VERSION,
