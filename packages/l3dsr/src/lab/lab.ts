@@ -151,7 +151,7 @@ export class Lab implements AsyncDisposable {
 	async takeRules(): Promise<SavedRules> {
 		const saved = await onEach(REAL_SERVERS, async (server) => {
 			const texts: { program: string; text: string }[] = [];
-			for (const { program, args } of flushCommands(this.#options)) {
+			for (const { program, args } of flushCommands()) {
 				texts.push({ program, text: await this.type(server, `${program}-save`, []) });
 				await this.type(server, program, args);
 			}

@@ -25,30 +25,27 @@ export interface RuleCommand {
 
 const PROGRAM = { ipv4: "iptables-daddr", ipv6: "ip6tables-daddr" } as const satisfies Record<Family, string>;
 
-/**
- * Where the rules go. The document of iptables-daddr uses mangle INPUT. A program at an interface sees a packet
- * before the kernel has decided whether it is input, which corresponds to raw PREROUTING.
- */
-function placeOf({ datapath }: LabDatapath): { table: string; chain: string; device: readonly string[] } {
-	return datapath === "ebpf"
-		? { table: "raw", chain: "PREROUTING", device: ["-i", REAL_SERVER_DEVICE] }
-		: { table: "mangle", chain: "INPUT", device: [] };
-}
+/** Before connection tracking, which then sees whole connections. */
+const TABLE = "raw";
+const CHAIN = "PREROUTING";
 
-/** One rule for each VIP: from DSCP to destination. */
-export function addCommands(choice: LabDatapath): RuleCommand[] {
-	const { table, chain, device } = placeOf(choice);
+/**
+ * One rule for each VIP: from DSCP to destination. On nftables as README recommends, only for packets to the host
+ * itself; on eBPF, a rule names its interface, and a program cannot ask the routing table.
+ */
+export function addCommands({ datapath }: LabDatapath): RuleCommand[] {
+	const where = datapath === "ebpf" ? ["-i", REAL_SERVER_DEVICE] : [];
+	const which = datapath === "ebpf" ? [] : ["-m", "addrtype", "--dst-type", "LOCAL"];
 	return VIPS.map(({ vip, dscp }) => {
-		const match = [...device, "-m", "dscp", "--dscp", String(dscp)];
+		const match = [...where, "-m", "dscp", "--dscp", String(dscp), ...which];
 		const target = ["-j", "DADDR", `--set-daddr=${vip.text}`];
-		return { program: PROGRAM[vip.family], args: ["-t", table, "-A", chain, ...match, ...target] };
+		return { program: PROGRAM[vip.family], args: ["-t", TABLE, "-A", CHAIN, ...match, ...target] };
 	});
 }
 
 /** Deletes all of them again. */
-export function flushCommands(choice: LabDatapath): RuleCommand[] {
-	const { table, chain } = placeOf(choice);
-	return Object.values(PROGRAM).map((program) => ({ program, args: ["-t", table, "-F", chain] }));
+export function flushCommands(): RuleCommand[] {
+	return Object.values(PROGRAM).map((program) => ({ program, args: ["-t", TABLE, "-F", CHAIN] }));
 }
 
 /** The environment that makes the rule commands choose this datapath. */

@@ -77,7 +77,7 @@ function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "r
 }
 
 describe("l3dsr lab", () => {
-	it("proves every claim with the rules of the iptables-daddr document, even beside another lab", async () => {
+	it("proves every claim with the rules that README recommends, even beside another lab", async () => {
 		const kept = lab("--keep");
 		const [first, second] = await Promise.all([kept.outcome, lab("--json").outcome]);
 		assert.deepEqual([second.exitCode, second.stderr], [0, ""]);
