@@ -190,7 +190,8 @@ export class ConfigDocument {
 
 	#reportSyntax(error: YAMLError): void {
 		const message = error.message.charAt(0).toLowerCase() + error.message.slice(1);
-		this.report("CONFIG_SYNTAX", message, this.position(error.pos[0], error.pos[1]));
+		const hint = error.code === "TAB_AS_INDENT" ? { hint: "indent with blanks" } : {};
+		this.report("CONFIG_SYNTAX", message, this.position(error.pos[0], error.pos[1]), hint);
 	}
 }
 

@@ -86,7 +86,7 @@ function isEmpty(document: ConfigDocument, path: readonly (string | number)[]): 
 const EXPECTED: Readonly<Record<string, string>> = {
 	object: "a mapping of keys",
 	record: "a mapping of keys",
-	array: "a list",
+	array: "a list (each entry begins with -, or [a, b])",
 	string: "a text",
 	boolean: "true or false",
 };

@@ -233,6 +233,14 @@ hint: remove ports, or make it a separate service`,
     ^`,
 	],
 	[
+		"a tab as indentation",
+		"services:\n\t- vip: 192.0.2.1\n",
+		`l3dsr.yaml:2:1: error[CONFIG_SYNTAX]: tabs are not allowed as indentation
+2 | \t- vip: 192.0.2.1
+    ^
+hint: indent with blanks`,
+	],
+	[
 		"a list where a mapping belongs",
 		"- 192.0.2.1\n",
 		`l3dsr.yaml:1:1: error[CONFIG_BAD_VALUE]: the configuration has the wrong form, expected a mapping of keys
