@@ -121,6 +121,8 @@ function note(series: Map<string, number[]>, name: string, value: number): void 
 /** The parts of a record that are used here. */
 interface Told {
 	readonly kind: string;
+	/** When it was written: ISO 8601, with milliseconds. */
+	readonly time: string;
 	readonly errors?: unknown;
 	readonly tookMs?: number;
 	readonly verifiedMs?: number;
@@ -225,11 +227,11 @@ async function measureRepairs(
 		let last = begun;
 		let isContested = false;
 		let repairedAt = begun;
-		using _hearing = agent.onRecord(({ kind, tookMs = 0, verifiedMs = 0 }) => {
+		using _hearing = agent.onRecord(({ kind, time, tookMs = 0, verifiedMs = 0 }) => {
 			if (kind === "repaired") {
 				last = performance.now();
 				// The record follows a reading of the whole host, which is right by then.
-				repairedAt = last - (verifiedMs - tookMs);
+				repairedAt = Date.parse(time) - performance.timeOrigin - (verifiedMs - tookMs);
 			}
 			isContested ||= kind === "contention";
 		});

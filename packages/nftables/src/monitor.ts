@@ -12,7 +12,7 @@ import {
 import { NftablesError } from "./error.ts";
 import { ExpressionReader } from "./expression-codec.ts";
 import type { Chain, Rule, Table, TableId } from "./ruleset.ts";
-import { type Family, MULTICAST_GROUP, NFT_MSG } from "./uapi.ts";
+import { FAMILIES, type Family, MULTICAST_GROUP, NFGENMSG, NFT_MSG } from "./uapi.ts";
 
 /** A change. The kernel reports each object of a transaction, and then the new generation. */
 export type RulesetEvent =
@@ -88,9 +88,7 @@ export class RulesetMonitor implements Disposable {
 	/** Returns all pending events. Does not wait. */
 	read(): readonly RulesetEvent[] {
 		const events: RulesetEvent[] = [];
-		const reader = new ExpressionReader();
-		const decode: Decode =
-			this.#detail === "tables" ? decodeTableEvent : (type, body) => decodeEvent(type, body, reader);
+		const decode = this.#detail === "tables" ? tableDecoder() : wholeDecoder();
 		for (;;) {
 			try {
 				const messages = this.#netlink.unsolicited("read changes of the ruleset");
@@ -159,11 +157,48 @@ function isAbout(
 	);
 }
 
-type Decode = (type: number, body: MessageBody) => RulesetEvent;
+type Decode = (type: number, payload: Uint8Array) => RulesetEvent;
+
+function wholeDecoder(): Decode {
+	const reader = new ExpressionReader();
+	return (type, payload) => decodeEvent(type, new MessageBody(payload), reader);
+}
+
+/** Generations and tables; everything else with its table alone. */
+function tableDecoder(): Decode {
+	const owners = new Owners();
+	return (type, payload) =>
+		OF_TABLES.has(type)
+			? decodeTableEvent(type, new MessageBody(payload))
+			: (owners.known(type, payload) ?? owners.keep(payload, otherEvent(type, new MessageBody(payload))));
+}
+
+/** If a table is deleted, thousands of messages in a row have its name: it is compared instead of decoded. */
+class Owners {
+	#last: { readonly owner: Uint8Array; readonly table: TableId } | undefined;
+
+	known(type: number, payload: Uint8Array): RulesetEvent | undefined {
+		if (this.#last === undefined) return undefined;
+		const { owner, table } = this.#last;
+		if (payload.length < NFGENMSG.size + owner.length || payload[0] !== FAMILIES[table.family])
+			return undefined;
+		for (let at = 0; at < owner.length; at++) if (payload[NFGENMSG.size + at] !== owner[at]) return undefined;
+		return { kind: "other", type, table };
+	}
+
+	keep(payload: Uint8Array, event: RulesetEvent): RulesetEvent {
+		if (event.kind !== "other" || event.table === undefined) return event;
+		const from = NFGENMSG.size;
+		const length = (payload[from] ?? 0) | ((payload[from + 1] ?? 0) << 8);
+		const isName = payload[from + 2] === 1 && payload[from + 3] === 0;
+		if (isName) this.#last = { owner: payload.slice(from, from + length), table: event.table };
+		return event;
+	}
+}
 
 function eventOf({ type, payload }: NetlinkMessage, decode: Decode): RulesetEvent {
 	try {
-		return decode(type, new MessageBody(payload));
+		return decode(type, payload);
 	} catch (error) {
 		if (!(error instanceof UnreadableError)) throw error;
 		return otherEvent(type, new MessageBody(payload));
@@ -184,7 +219,8 @@ function otherEvent(type: number, body: MessageBody): RulesetEvent {
 
 const OWNED = attributes<{ readonly table?: string }>({ table: attribute(1, text) });
 
-/** Generations and tables; everything else with its table alone. */
+const OF_TABLES: ReadonlySet<number> = new Set([NFT_MSG.NEWGEN, NFT_MSG.NEWTABLE, NFT_MSG.DELTABLE]);
+
 function decodeTableEvent(type: number, body: MessageBody): RulesetEvent {
 	switch (type) {
 		case NFT_MSG.NEWGEN: {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../test/support/netns.ts";
-import { field, match, Nftables, type RulesetEvent, RulesetMonitor } from "../src/index.ts";
+import { type Command, field, match, Nftables, type RulesetEvent, RulesetMonitor } from "../src/index.ts";
 
 enterNetns();
 failOnLeaks();
@@ -75,6 +75,32 @@ it("reports the tables of a change alone if asked to", () => {
 		nextChange(monitor).map((event) => ("change" in event ? `${event.kind} ${event.change}` : event.kind)),
 		["other", "other", "other", "table deleted", "generation"],
 	);
+});
+
+it("names the right table of each change, in whatever order they come", () => {
+	using monitor = new RulesetMonitor({ detail: "tables" });
+	using nft = new Nftables();
+	const tables = [
+		{ family: "ip", name: "t" },
+		{ family: "ip6", name: "t" },
+		{ family: "ip", name: "tt" },
+		{ family: "ip", name: "t" },
+		{ family: "ip", name: "t" },
+		{ family: "arp", name: "u" },
+	] as const;
+	nft.transact(
+		tables.flatMap((table, index): Command[] => [
+			{ do: "add table", table },
+			{ do: "add chain", table, chain: { name: `c${index}` } },
+			{ do: "add chain", table, chain: { name: `d${index}` } },
+		]),
+	);
+	const others = monitor.read().flatMap((event) => (event.kind === "other" ? [event.table] : []));
+	assert.deepEqual(
+		others,
+		tables.flatMap((table) => [table, table]),
+	);
+	nft.transact([...new Set(tables)].slice(0, 3).map((table) => ({ do: "delete table", table })));
 });
 
 it("loses nothing of a table with thousands of rules that comes and goes at once", () => {
