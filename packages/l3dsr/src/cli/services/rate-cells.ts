@@ -6,9 +6,9 @@ export function rateCells(rate: Rate | null | undefined): string[] {
 	return [scaled(rate.packets), scaled(rate.bytes * 8)];
 }
 
-/** Three significant digits and a unit: `12.3k`. */
+/** Three significant digits and a unit: `12.3k`, as on the agent's page (packages/web/src/state/format.ts). */
 function scaled(value: number): string {
-	const units = ["", "k", "M", "G", "T"];
+	const units = ["", "k", "M", "G", "T", "P"];
 	let scale = 0;
 	let number = value;
 	while (number >= 999.5 && scale < units.length - 1) {
