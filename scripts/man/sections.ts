@@ -4,7 +4,7 @@
  */
 
 /** In this order, after everything else. */
-export const STANDARD_SECTIONS = ["Exit status", "Environment", "Files", "See also"] as const;
+const STANDARD_SECTIONS = ["Exit status", "Environment", "Files", "See also"] as const;
 
 export type StandardSection = (typeof STANDARD_SECTIONS)[number];
 

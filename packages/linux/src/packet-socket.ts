@@ -85,7 +85,7 @@ const STATISTICS = new Layout({ packets: "u32", drops: "u32", freezes: "u32" });
 const TIMESPEC = new Layout({ seconds: "u64", nanoseconds: "u64" });
 
 /** All protocols (include/uapi/linux/if_ether.h). */
-export const ETH_P_ALL = 0x0003;
+const ETH_P_ALL = 0x0003;
 const ETH_P_8021Q = 0x8100;
 /** After two MAC addresses: where a VLAN tag is put back. */
 const VLAN_TAG_OFFSET = 12;

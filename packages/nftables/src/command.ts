@@ -1,6 +1,6 @@
 /** Changes as values. A list of commands is one transaction. */
 
-import type { SetElement, Verdict } from "./element.ts";
+import type { SetElement } from "./element.ts";
 import type { ChainSpec, RuleSpec, TableId, TableSpec } from "./ruleset.ts";
 import type { SetSpec } from "./set.ts";
 import type { OBJECT_TYPES } from "./uapi.ts";
@@ -82,9 +82,4 @@ export function describeCommand(command: Command): string {
 		case "delete object":
 			return `${command.do === "add object" ? "add" : "delete"} ${command.object.type} ${place}${command.object.name}`;
 	}
-}
-
-/** Distinguishes a verdict from the bytes of a value. */
-export function isVerdict(data: Uint8Array | Verdict | undefined): data is Verdict {
-	return data !== undefined && !(data instanceof Uint8Array);
 }

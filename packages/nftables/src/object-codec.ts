@@ -144,7 +144,7 @@ export interface WireElement {
 	readonly expressions?: readonly Expression[];
 	readonly object?: string;
 }
-export const element: Codec<WireElement> = attributes<WireElement>({
+const element: Codec<WireElement> = attributes<WireElement>({
 	flags: attribute(3, flags(ELEMENT_FLAGS)),
 	key: attribute(1, valueData),
 	keyEnd: attribute(10, valueData),

@@ -182,7 +182,7 @@ function decodeDataType({ flags = [], dataType, dataLength = 0 }: WireSet): Data
 	return dataType === VERDICT_TYPE ? "verdict" : dataTypeOf(dataType, dataLength);
 }
 
-export function decodeElements(dumped: readonly WireElement[], flags: readonly SetFlag[]): SetElement[] {
+function decodeElements(dumped: readonly WireElement[], flags: readonly SetFlag[]): SetElement[] {
 	const sorted = [...dumped].sort(byKey);
 	if (!flags.includes("interval") || flags.includes("concatenated")) return sorted.map(decodeElement);
 	const elements: SetElement[] = [];

@@ -18,7 +18,7 @@ import {
 	whole,
 } from "./value.ts";
 
-export const hop = described(
+const hop = described(
 	record({
 		state: z.enum(["resolved", "kernel", "unresolved", "unreachable"]),
 		interface: z.optional(text()),
@@ -29,7 +29,7 @@ export const hop = described(
 
 export const checkType = () => z.enum(["tcp", "http", "https", "udp", "icmp", "exec"]);
 
-export const check = record({
+const check = record({
 	type: checkType(),
 	state: described(z.enum(["healthy", "unhealthy", "unknown"]), "unknown: no result yet."),
 	since: z.optional(described(time(), "When it entered this state.")),

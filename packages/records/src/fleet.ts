@@ -14,7 +14,7 @@ import {
 	whole,
 } from "./value.ts";
 
-export const vip = record({
+const vip = record({
 	name: text(),
 	addresses: list(address()),
 	dscp: record({ ipv4: z.optional(dscp()), ipv6: z.optional(dscp()) }),
@@ -29,7 +29,7 @@ export const vip = record({
 	echo: described(z.enum(["kernel", "reply", "server"]), "Who answers a ping of the VIP."),
 });
 
-export const pool = record({
+const pool = record({
 	name: text(),
 	reals: list(
 		record({

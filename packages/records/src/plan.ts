@@ -12,7 +12,7 @@ export const step = record({
 	commands: commands(),
 });
 
-export const stopped = described(
+const stopped = described(
 	record({ service: text(), vip: address(), reason: text() }),
 	"A service that is not possible on this host.",
 );

@@ -129,7 +129,7 @@ function servicesText(count: number): string {
 }
 
 /** `85 ms`, `1.4 s`, `12 min`. */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
 	if (ms < 1000) return `${Math.round(ms)} ms`;
 	if (ms < 120_000) return `${Number((ms / 1000).toFixed(1))} s`;
 	return `${Math.round(ms / 60_000)} min`;

@@ -66,7 +66,7 @@ export interface FlowKey {
 }
 
 /** Both ports as one little-endian load of the transport header's first four bytes. */
-export function portsWord({ sourcePort, destinationPort }: Omit<FlowKey, "source">): number {
+function portsWord({ sourcePort, destinationPort }: Omit<FlowKey, "source">): number {
 	return (swap16(sourcePort) | (swap16(destinationPort) << 16)) >>> 0;
 }
 

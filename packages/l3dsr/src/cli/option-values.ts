@@ -4,13 +4,12 @@ import {
 	addressBits,
 	type Dscp,
 	dscp,
-	type Port,
 	type Prefix,
 	parseAddress,
 	prefixOf,
 } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
-import { readDscp, readPort } from "../syntax/config/read-value.ts";
+import { readDscp } from "../syntax/config/read-value.ts";
 import { parseDecimal, parseYamlNumber } from "../syntax/numbers.ts";
 
 export function usage(message: string, hint?: string): L3dsrError {
@@ -45,12 +44,6 @@ export function secondsOf(
 	if (seconds <= most && (least === "0" || seconds > 0)) return seconds;
 	const range = least === "0" ? `0 to ${most}` : `more than 0 and at most ${most}`;
 	throw usage(`${option}: "${text}" is not a number of seconds, expected ${range}`);
-}
-
-export function portOption(option: string, text: string): Port {
-	const port = readPort(text);
-	if (port.ok) return port.value;
-	throw usage(`${option}: ${port.message}`, port.hint);
 }
 
 export function addressOption(option: string, text: string): Address {

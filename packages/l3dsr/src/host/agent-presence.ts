@@ -13,7 +13,7 @@ export interface AgentPresence {
 }
 
 /** `/run/l3dsr.INODE.agent`, INODE that of the network namespace. Locked while the agent lives. */
-export function agentPath(): string {
+function agentPath(): string {
 	return runFile("agent");
 }
 

@@ -125,7 +125,7 @@ function readOffloads(name: string): Offloads | undefined {
 }
 
 /** Reads a counter of /proc/net/netstat: a line of names and a line of values begin with the same word. */
-export function decodeCounter(text: string, group: string, name: string): number {
+function decodeCounter(text: string, group: string, name: string): number {
 	const [names, values] = text
 		.split("\n")
 		.filter((line) => line.startsWith(group))
@@ -134,7 +134,7 @@ export function decodeCounter(text: string, group: string, name: string): number
 }
 
 /** Reads /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */
-export function decodeModules(text: string): Map<string, number> {
+function decodeModules(text: string): Map<string, number> {
 	return new Map(
 		text.split("\n").flatMap((line) => {
 			const [name, , users] = line.split(" ");

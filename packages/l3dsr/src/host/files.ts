@@ -20,7 +20,7 @@ import { type ErrorCode, L3dsrError } from "../errors.ts";
 
 const MIB = 1 << 20;
 /** For configurations, dsr.conf, saved rules, lists of targets: a hundred thousand services take a tenth of it. */
-export const TEXT_LIMIT_BYTES = 64 * MIB;
+const TEXT_LIMIT_BYTES = 64 * MIB;
 export const CAPTURE_LIMIT_BYTES = 1024 * MIB;
 
 const CHUNK_BYTES = 64 * 1024;
@@ -32,7 +32,7 @@ const GIVEN_DESCRIPTOR = /^\/(dev\/stdin|(dev|proc\/self)\/fd\/\d+)$/;
 const DEV_NULL = 0x103;
 
 /** A file that this module refuses to read, although the kernel would allow it. The message is the reason. */
-export class FileRefusal extends Error {
+class FileRefusal extends Error {
 	override readonly name = "FileRefusal";
 }
 

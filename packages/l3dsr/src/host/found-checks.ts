@@ -9,7 +9,7 @@ import { replaceFile, writeFailure } from "./files.ts";
 import { runFile } from "./run-file.ts";
 
 /** `/run/l3dsr.INODE.checks`, INODE that of the network namespace. */
-export function foundChecksPath(): string {
+function foundChecksPath(): string {
 	return runFile("checks");
 }
 

@@ -36,7 +36,7 @@ function modifiedAt(path: string): string {
 }
 
 /** Throws L3dsrError (FILE_WRITE); then there is no hold. */
-export function writeHold(hold: Hold, path: string = holdPath()): void {
+function writeHold(hold: Hold, path: string = holdPath()): void {
 	try {
 		writeFileSync(path, `${JSON.stringify(hold)}\n`, { mode: 0o644 });
 	} catch (cause) {

@@ -245,7 +245,7 @@ function prefixValue({ address, length }: NonNullable<ArpSender["neighbours"]>):
 }
 
 /** The meaning of a table, however it was written. */
-export function decodeGuard(contents: TableContents): ObservedGuard {
+function decodeGuard(contents: TableContents): ObservedGuard {
 	const elements = (name: SetName): Address[] => {
 		const set = contents.sets.find((one) => one.name === name && one.key.type.name === SETS[name]);
 		return (set?.elements ?? []).flatMap(({ key }) => (key === undefined ? [] : [addressFromBytes(key)]));

@@ -75,7 +75,7 @@ function movedText({ moved, lost, slots, drainMs }: PlannedServiceChange): strin
 }
 
 /** As in fleet.yaml: `15m`, `90s`, `100ms`. */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
 	const units = [
 		["h", 3_600_000],
 		["m", 60_000],

@@ -51,7 +51,7 @@ function describeRule(command: "-A" | "-D" | "-I", rule: Rule): string {
 }
 
 /** Names of the services that a step affects; the VIP if there is no name. */
-export function subjectsOf(step: Step): string[] {
+function subjectsOf(step: Step): string[] {
 	if (step.kind === "rules") {
 		return [
 			...new Set([...step.removed, ...step.added].map((rule) => signatureOf(rule) ?? rule.target.daddr.text)),

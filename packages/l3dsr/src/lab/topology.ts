@@ -140,7 +140,7 @@ export function directorFolder(name: string): string {
 }
 
 /** Runs `work`, which must be synchronous, in the network namespace of a host. */
-export function onHost<T>(topology: Topology, host: Host, work: () => T): T {
+function onHost<T>(topology: Topology, host: Host, work: () => T): T {
 	using namespace = NetworkNamespace.open(namedNamespacePath(topology.namespaces[host]));
 	return namespace.within(work);
 }

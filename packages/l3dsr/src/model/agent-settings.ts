@@ -25,7 +25,7 @@ export function listenText(listen: ListenAddress): string {
 	return address.family === "ipv6" ? `[${address.text}]:${port}` : `${address.text}:${port}`;
 }
 
-export const AGENT_SOCKET = "/run/l3dsr/agent.sock";
+const AGENT_SOCKET = "/run/l3dsr/agent.sock";
 export const AGENT_PORT = 9470;
 
 /** The defaults: the Unix socket and loopback. */

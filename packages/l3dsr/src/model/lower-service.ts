@@ -130,19 +130,6 @@ export function signatureOf(rule: Rule): string | undefined {
 	return undefined;
 }
 
-/** The rule without the two matches that only a service's rule has, for safety and as its signature. */
-export function bareRule(rule: Rule): Rule {
-	return {
-		...rule,
-		matches: rule.matches.filter(
-			(match) => !(match.kind === "comment" && match.text.startsWith(SIGNATURE)) && match.kind !== "addrtype",
-		),
-	};
-}
-
-/** Longest name that fits into a signature: xt_comment holds 255 bytes. */
-export const MAX_NAME_BYTES = 255 - SIGNATURE.length;
-
 interface Transport {
 	readonly protocol?: number;
 	readonly match?: Match;

@@ -8,7 +8,7 @@ import type { Rule } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
 
 /** The VIP and code of a rule that does exactly what a service does; else undefined. */
-export function serviceOfRule(rule: Rule): { readonly vip: Address; readonly dscp: Dscp } | undefined {
+function serviceOfRule(rule: Rule): { readonly vip: Address; readonly dscp: Dscp } | undefined {
 	if (rule.chain !== "PREROUTING" || rule.target.dport !== undefined || rule.target.clearDscp)
 		return undefined;
 	let dscp: Dscp | undefined;
@@ -27,7 +27,7 @@ export function serviceOfRule(rule: Rule): { readonly vip: Address; readonly dsc
 }
 
 /** The same text for each VIP and code, however they are written. */
-export function serviceKey(vip: Address, dscp: Dscp): string {
+function serviceKey(vip: Address, dscp: Dscp): string {
 	return `${vip.text}=${dscp}`;
 }
 

@@ -5,7 +5,7 @@ import { HEADER_BYTES } from "./ip-header.ts";
 import type { Packet, ProgramTarget } from "./packet.ts";
 
 /** The VLAN number in a tag's control information. */
-export const VLAN_ID_MASK = 0x0fff;
+const VLAN_ID_MASK = 0x0fff;
 
 /** skb->pkt_type, uapi/linux/if_packet.h. */
 export const PACKET_TYPE = { host: 0, otherHost: 3 } as const;

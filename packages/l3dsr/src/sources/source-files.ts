@@ -9,7 +9,7 @@ import { readText } from "../host/files.ts";
 import { ipv4AddressOf } from "../host/host-name.ts";
 
 export const CONFIG_FILE = "/etc/l3dsr/l3dsr.yaml";
-export const DSR_CONF_FOLDER = "/etc/dsr.d";
+const DSR_CONF_FOLDER = "/etc/dsr.d";
 
 export interface SourceFiles {
 	/** dsrctl's folder. */

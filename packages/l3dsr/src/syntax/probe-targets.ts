@@ -108,7 +108,7 @@ function readReal(text: string): Reading<Address> {
 }
 
 /** `80`, `80/tcp`, `53/udp`, `icmp`. */
-export function readService(text: string): Reading<ProbedService> {
+function readService(text: string): Reading<ProbedService> {
 	if (text === "icmp") return { ok: true, value: { protocol: "icmp" } };
 	const [number = "", protocol = "tcp", ...rest] = text.split("/");
 	if ((protocol !== "tcp" && protocol !== "udp") || rest.length > 0) {

@@ -1,13 +1,7 @@
 /** Values that options accept and refuse, the same in every command. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-	addressOption,
-	portOption,
-	prefixOption,
-	secondsOf,
-	wholeNumber,
-} from "../../src/cli/option-values.ts";
+import { addressOption, prefixOption, secondsOf, wholeNumber } from "../../src/cli/option-values.ts";
 import { L3dsrError } from "../../src/errors.ts";
 
 const whole = (text: string) => wholeNumber("--count", text, 1, 100);
@@ -28,7 +22,6 @@ for (const [read, text, value] of [
 	[prefix, "10.0.0.0/8", "10.0.0.0/8"],
 	[prefix, "2001:db8::/0", "::/0"],
 	[(text: string) => addressOption("--vip", text).text, "2001:DB8::1", "2001:db8::1"],
-	[(text: string) => portOption("--port", text), "443", 443],
 ] as const) {
 	test(`${text} is accepted`, () => {
 		assert.equal(read(text), value);
@@ -58,8 +51,6 @@ for (const [read, text] of [
 	[prefix, "10.0.0.0/8/8"],
 	[prefix, "web"],
 	[(text: string) => addressOption("--vip", text), "010.0.0.1"],
-	[(text: string) => portOption("--port", text), "0"],
-	[(text: string) => portOption("--port", text), "http"],
 ] as const) {
 	test(`${JSON.stringify(text)} is refused by ${read === whole ? "a count" : read === seconds ? "a time" : "its option"}, which names it`, () => {
 		assert.throws(

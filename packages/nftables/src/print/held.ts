@@ -93,12 +93,12 @@ export function metaType(key: string): { readonly type: DataType; readonly lengt
 	return { type, length: type.bytes };
 }
 
-export const EXTENSION_FIELDS: Readonly<Record<string, string>> = {
+const EXTENSION_FIELDS: Readonly<Record<string, string>> = {
 	"43 3 1": "rt seg-left",
 	"44 4 4": "frag id",
 	"44 0 1": "frag nexthdr",
 };
-export const EXTENSION_HEADERS: Readonly<Record<number, string>> = {
+const EXTENSION_HEADERS: Readonly<Record<number, string>> = {
 	0: "hbh",
 	43: "rt",
 	44: "frag",

@@ -102,7 +102,7 @@ function note(
 }
 
 /** Every directory entry that the lookup of `path` uses, symbolic links followed, as far as the path exists. */
-export function stepsTo(path: string): { readonly folder: string; readonly name: string }[] {
+function stepsTo(path: string): { readonly folder: string; readonly name: string }[] {
 	const steps: { readonly folder: string; readonly name: string }[] = [];
 	let left = resolve(path).split("/").filter(Boolean);
 	let folder = "/";

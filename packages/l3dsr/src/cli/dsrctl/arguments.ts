@@ -10,7 +10,7 @@ export const ACTIONS = {
 } as const;
 export type Action = keyof typeof ACTIONS;
 
-export const DEFAULT_DIRECTORY = "/etc/dsr.d";
+const DEFAULT_DIRECTORY = "/etc/dsr.d";
 
 export interface DsrctlCommand {
 	readonly kind: "run";

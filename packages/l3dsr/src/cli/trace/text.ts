@@ -56,7 +56,7 @@ export function packetText(record: PacketRecord, style: Style, source: string, b
 }
 
 /** `203.0.113.9 → 10.0.0.5, DSCP 7 (TOS 0x1c), tcp 40000 → 80, 40 bytes`. */
-export function summary(record: PacketRecord): string {
+function summary(record: PacketRecord): string {
 	const value = (name: string) => record.header.find((field) => field.name === name)?.before;
 	const transport = record.header.find(({ header }) => header !== "IPv4" && header !== "IPv6")?.header;
 	const ports =

@@ -144,7 +144,7 @@ function hintFor(match: Match, packet: ParsedPacket): string | undefined {
 	return factorOfFour(match.dscp, dscpOfTos(packet.tos));
 }
 
-export function factorOfFour(wanted: Dscp, has: Dscp): string | undefined {
+function factorOfFour(wanted: Dscp, has: Dscp): string | undefined {
 	if (has === 0 || wanted === 0) return undefined;
 	if (wanted === has * 4) {
 		return `${wanted} is the TOS byte of DSCP ${has}: the rule may use the TOS byte as the DSCP`;

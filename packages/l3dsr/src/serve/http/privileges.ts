@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 
 /** The privileges left, in words; empty if there are none. `status` is the text of /proc/self/status. */
-export function privilegesOf(status: string): string[] {
+function privilegesOf(status: string): string[] {
 	const field = (name: string): string | undefined =>
 		new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1]?.trim();
 	const left: string[] = [];

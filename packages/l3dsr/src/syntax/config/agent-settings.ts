@@ -36,14 +36,14 @@ export function readListen(text: string): Reading<ListenAddress> {
 }
 
 /** A host name as in a URL (RFC 1123). */
-export function readHost(text: string): Reading<string> {
+function readHost(text: string): Reading<string> {
 	const label = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
 	if (text.length <= 253 && new RegExp(`^${label}(\\.${label})*$`).test(text))
 		return good(text.toLowerCase());
 	return bad(`"${text}" is not a host name, expected one without a port`);
 }
 
-export const AGENT_KEYS: Path = ["agent"];
+const AGENT_KEYS: Path = ["agent"];
 
 interface GivenAgent {
 	readonly listen?: unknown;

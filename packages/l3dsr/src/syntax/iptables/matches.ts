@@ -343,7 +343,7 @@ const COMMENT: MatchSyntax<"comment"> = {
 };
 
 /** Every kind of match. The compiler checks that it covers src/model/rule.ts. */
-export const MATCHES: { readonly [K in MatchKind]: MatchSyntax<K> } = {
+const MATCHES: { readonly [K in MatchKind]: MatchSyntax<K> } = {
 	dscp: DSCP,
 	tos: TOS,
 	ecn: ECN,

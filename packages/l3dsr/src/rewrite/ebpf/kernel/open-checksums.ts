@@ -13,7 +13,7 @@ import { L3dsrError } from "../../../errors.ts";
 import { OPEN_CHECKSUM_DEVICES } from "../../../host/open-checksum-devices.ts";
 
 /** What delivers packets with open checksums to this interface; undefined for a real NIC. */
-export function openChecksumSource(on: NetInterface): string | undefined {
+function openChecksumSource(on: NetInterface): string | undefined {
 	const driver = on.kind ?? driverOf(on.name);
 	return driver !== undefined && OPEN_CHECKSUM_DEVICES.has(driver) ? driver : undefined;
 }

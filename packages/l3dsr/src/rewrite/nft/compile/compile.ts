@@ -219,7 +219,7 @@ export function itemEntries(item: Item): readonly RuleEntry[] {
 }
 
 /** The nft chains of one chain of the model, base chain last, and their maps. */
-export function compileChain(
+function compileChain(
 	family: Family,
 	{ table, chain, items }: ChainItems,
 ): { readonly chains: readonly ChainSpec[]; readonly maps: readonly MapSpec[] } {

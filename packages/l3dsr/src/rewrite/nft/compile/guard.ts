@@ -41,7 +41,7 @@ const CHECKED = ["tcp", "icmpv6", "udplite"] as const;
 /** With this many bytes after an IPv4 header without options or the IPv6 header, TCP's checksum is there. */
 const ENOUGH = CHECKSUM_BITS.tcp / 8 + 2;
 
-export function checkChainName(base: string): string {
+function checkChainName(base: string): string {
 	return `${base}_check`;
 }
 
