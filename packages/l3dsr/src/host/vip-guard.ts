@@ -85,9 +85,9 @@ export function applyGuard(
 	open: Open = here,
 ): GenerationStep | undefined {
 	using nftables = open();
-	let standing = observed;
+	let current = observed;
 	for (let attempt = 1; ; attempt++) {
-		const commands = planGuardChange(desired, standing);
+		const commands = planGuardChange(desired, current);
 		try {
 			const step = transactAlone(nftables, commands);
 			if (step === undefined) nftables.transact(commands);
@@ -96,7 +96,7 @@ export function applyGuard(
 			const raced = error instanceof NftablesError && error.errno === "ENOENT";
 			if (!raced || attempt === ATTEMPTS) throw explained(error);
 		}
-		standing = readGuard(nftables);
+		current = readGuard(nftables);
 	}
 }
 

@@ -77,17 +77,17 @@ export function guardFor(
 }
 
 /**
- * The guard `whole`, adapted to a host where `standing` is in force, without unnecessary changes. A bystander is an
+ * The guard `whole`, adapted to a host where `current` is in force, without unnecessary changes. A bystander is an
  * interface that no director uses. It needs no sender: without one, its requests come from 0.0.0.0, which neighbours
  * answer. Senders of interfaces that no longer exist do no harm.
  */
 export function settledGuard(
-	standing: VipGuard | undefined,
+	current: VipGuard | undefined,
 	whole: VipGuard,
 	isBystander: (name: string) => boolean,
 ): VipGuard {
-	if (standing === undefined || standing.senders.length === 0 || whole.senders.length === 0) return whole;
-	const before = Map.groupBy(standing.senders, (sender) => sender.interface);
+	if (current === undefined || current.senders.length === 0 || whole.senders.length === 0) return whole;
+	const before = Map.groupBy(current.senders, (sender) => sender.interface);
 	const now = Map.groupBy(whole.senders, (sender) => sender.interface);
 	const senders = [...new Set([...before.keys(), ...now.keys()])].sort().flatMap((name) => {
 		const wanted = now.get(name);

@@ -78,13 +78,13 @@ export function planLoopback(
 ): LoopbackPlan {
 	const added: LoopbackStep[] = [];
 	const remade: LoopbackStep[] = [];
-	const standing = new Map(observed.map((one) => [entryKey(one), one]));
+	const current = new Map(observed.map((one) => [entryKey(one), one]));
 	const wanted = new Set(desired.map(entryKey));
-	const [standingAt, wantedAt] = [Map.groupBy(observed, addressOf), Map.groupBy(desired, addressOf)];
+	const [currentAt, wantedAt] = [Map.groupBy(observed, addressOf), Map.groupBy(desired, addressOf)];
 	for (const entry of desired) {
-		const old = standing.get(entryKey(entry));
+		const old = current.get(entryKey(entry));
 		const other =
-			old === undefined ? standingAt.get(addressOf(entry))?.find((one) => isResized(one, entry)) : undefined;
+			old === undefined ? currentAt.get(addressOf(entry))?.find((one) => isResized(one, entry)) : undefined;
 		if (other !== undefined) remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
 		else if (old === undefined) added.push({ kind: "add-address", entry });
 	}

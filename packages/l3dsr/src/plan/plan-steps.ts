@@ -56,19 +56,19 @@ function withLeaving(
 
 /** Undefined if the same rules are in the same places, intact, and with the wanted counters. */
 function rulesStep(observed: HostState, ruleset: Ruleset): RulesStep | undefined {
-	const standing = new Map(observed.rules.map((one) => [placeKey(one), one]));
+	const current = new Map(observed.rules.map((one) => [placeKey(one), one]));
 	let counted = false;
 	const added: Rule[] = [];
 	for (const entry of ruleset.entries) {
-		const old = standing.get(placeKey(entry));
+		const old = current.get(placeKey(entry));
 		if (old === undefined || !sameRule(old.rule, entry.rule)) {
 			added.push(entry.rule);
 			continue;
 		}
-		standing.delete(placeKey(entry));
+		current.delete(placeKey(entry));
 		counted ||= entry.counters !== undefined && !sameCounters(entry.counters, old.counters);
 	}
-	const removed = [...standing.values()].map(({ rule }) => rule);
+	const removed = [...current.values()].map(({ rule }) => rule);
 	const same = added.length === 0 && removed.length === 0 && !counted;
 	if (same && observed.findings.length === 0) return undefined;
 	// A rule that only moves is neither removed nor added.
@@ -88,10 +88,10 @@ function without(rules: readonly Rule[], others: readonly Rule[]): Rule[] {
  * happened since. Rules that are restored keep their counts.
  */
 export function asBefore(before: HostState, now: HostState, desired: DesiredHost): DesiredHost {
-	const standing = new Map(now.rules.map((one) => [placeKey(one), one.rule]));
+	const current = new Map(now.rules.map((one) => [placeKey(one), one.rule]));
 	const entries = before.rules.map((one): RuleEntry => {
 		const { rule, ordinal, counters } = one;
-		const same = standing.get(placeKey(one));
+		const same = current.get(placeKey(one));
 		return same !== undefined && sameRule(same, rule) ? { rule, ordinal } : { rule, ordinal, counters };
 	});
 	return {

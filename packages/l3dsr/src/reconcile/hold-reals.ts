@@ -28,9 +28,9 @@ export async function planHold(
 	{ before, after }: { readonly before: Target<DesiredHost>; readonly after: Target<DesiredHost> },
 	path: string,
 ): Promise<HoldPlan> {
-	const standing = await planHost(host, datapath, before);
-	if (standing.observed.director.runsAt.length === 0) return { runs: false, steps: [], make: async () => {} };
-	requireApplied(standing, path);
+	const current = await planHost(host, datapath, before);
+	if (current.observed.director.runsAt.length === 0) return { runs: false, steps: [], make: async () => {} };
+	requireApplied(current, path);
 	const plan = await planHost(host, datapath, after);
 	if (plan.directorRefused !== undefined) throw plan.directorRefused;
 	return {

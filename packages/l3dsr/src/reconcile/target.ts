@@ -118,10 +118,10 @@ export async function directorSteps(
  * changed.
  */
 function misplacedRules({ rules }: Assignment, { snapshot }: ObservedHost): Finding[] {
-	const standing = new Map(snapshot.rules.map((one) => [placeKey(one), one]));
+	const current = new Map(snapshot.rules.map((one) => [placeKey(one), one]));
 	return rules.flatMap(({ entry, datapath, reason }) => {
 		const name = signatureOf(entry.rule);
-		const now = standing.get(placeKey(entry));
+		const now = current.get(placeKey(entry));
 		if (name === undefined || now === undefined || now.datapath === datapath) return [];
 		if (!sameRule(now.rule, entry.rule)) return [];
 		const problem = `runs on ${now.datapath} but belongs on ${datapath}: ${describeReason(reason)}`;

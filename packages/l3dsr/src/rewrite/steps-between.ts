@@ -35,11 +35,11 @@ export function answeredOf(
  */
 export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
 	const held = (name: DatapathName) => observed.filter(({ datapath }) => datapath === name);
-	const standing = { nft: byPlace(held("nft")), ebpf: byPlace(held("ebpf")) };
+	const current = { nft: byPlace(held("nft")), ebpf: byPlace(held("ebpf")) };
 	const wanted = (name: DatapathName) =>
 		assigned
 			.filter(({ datapath }) => datapath === name)
-			.map(({ entry }) => withMovedCounters(entry, standing[name === "nft" ? "ebpf" : "nft"]));
+			.map(({ entry }) => withMovedCounters(entry, current[name === "nft" ? "ebpf" : "nft"]));
 	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
 	const before = answeredOf(observed);
 	const after = answeredOf(assigned.map(({ entry: { rule }, datapath }) => ({ rule, datapath })));

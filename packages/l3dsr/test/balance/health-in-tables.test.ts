@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lowerFleet } from "../../src/balance/service.ts";
 import { healthInTables } from "../../src/balance/tables/health-in-tables.ts";
-import type { StandingService } from "../../src/balance/tables/state.ts";
+import type { CurrentService } from "../../src/balance/tables/state.ts";
 import type { Check, Fleet, Real, RealHealth } from "../../src/model/fleet.ts";
 import { fleetOf, real } from "./wire.ts";
 
@@ -13,7 +13,7 @@ const fleet = (reals: readonly Real[]): Fleet => fleetOf(reals, {}, { check: CHE
 /** The tables of these real servers, by number, in every service of the fleet. */
 function tablesOf(
 	reals: Readonly<Record<number, { readonly up: boolean; readonly health: RealHealth }>>,
-): StandingService[] {
+): CurrentService[] {
 	const numbers = Object.keys(reals).map(Number);
 	return lowerFleet(fleet(numbers.map((n) => real(n)))).services.map((service, number) => ({
 		...service,
@@ -36,9 +36,9 @@ function tablesOf(
 }
 
 /** The health of each real server, which is the same in all of its services. */
-function healths(reals: readonly Real[], standing: StandingService[], checked: boolean): string {
+function healths(reals: readonly Real[], current: CurrentService[], checked: boolean): string {
 	const wanted = fleet(reals);
-	const healthOf = healthInTables(wanted, standing, { checked });
+	const healthOf = healthInTables(wanted, current, { checked });
 	return reals
 		.map(({ name }) =>
 			[...new Set(lowerFleet(wanted).services.map((one) => healthOf(one, "front", name)))].join("|"),

@@ -8,7 +8,7 @@ import type { BalancedReal, BalanceWish } from "../../src/balance/service.ts";
 import { REASON_SLOTS, tableSpecs, VIP } from "../../src/balance/tables/layout.ts";
 import { planTables, sameRows, type TablePlan } from "../../src/balance/tables/plan.ts";
 import { decodeReal, encodeReal, type Hop, type RealEntry } from "../../src/balance/tables/real-entry.ts";
-import type { StandingService } from "../../src/balance/tables/state.ts";
+import type { CurrentService } from "../../src/balance/tables/state.ts";
 import {
 	decodeVipTable,
 	encodeVipTable,
@@ -146,12 +146,12 @@ function wish(services: readonly (readonly number[])[]): BalanceWish {
 /**
  * The tables after a plan was carried out; `keepLeft`: real servers that have left still have their numbers.
  */
-function standing(plan: TablePlan, keepLeft: boolean): StandingService[] {
+function current(plan: TablePlan, keepLeft: boolean): CurrentService[] {
 	return plan.services.map(({ wish: service, place: where, reals, leaving }) => ({
 		...service,
 		...where,
 		reals: [
-			...reals.map(({ real: one, index, standing: entry }) => ({
+			...reals.map(({ real: one, index, current: entry }) => ({
 				index,
 				entry: entry ?? {
 					address: one.address,
@@ -175,11 +175,11 @@ test("after any additions and removals, each real server keeps its own number in
 	});
 	fc.assert(
 		fc.property(fc.array(fc.tuple(arbitraryPools, fc.boolean()), { minLength: 1, maxLength: 8 }), (steps) => {
-			let before: StandingService[] = [];
+			let before: CurrentService[] = [];
 			let capacity: Parameters<typeof planTables>[2];
 			for (const [pools, keepLeft] of steps) {
 				const plan = planTables(wish(pools), before, capacity, nobody);
-				const now = standing(plan, keepLeft);
+				const now = current(plan, keepLeft);
 				capacity = plan.grow ?? capacity;
 				assert.ok(capacity !== undefined);
 				const numbers = now.flatMap(({ first, reals }) => reals.map(({ index }) => first + index));
@@ -207,7 +207,7 @@ test("the number of a real server that has left is not reused while a slot refer
 	const first = planTables(wish([[1]]), [], undefined, { bleach: false, referred: () => new Set() });
 	const plan = planTables(
 		wish([[2]]),
-		standing(first, false).map((one) => ({ ...one, reals: [] })),
+		current(first, false).map((one) => ({ ...one, reals: [] })),
 		first.grow,
 		{
 			bleach: false,

@@ -10,7 +10,7 @@ import type { RingCache } from "../ring-cache.ts";
 import type { BalanceWish } from "../service.ts";
 import { REASON_SLOTS } from "../tables/layout.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
-import { isSameService, type StandingService } from "../tables/state.ts";
+import { type CurrentService, isSameService } from "../tables/state.ts";
 import { planVipTable } from "../tables/vip-table.ts";
 import { emptyRings } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
@@ -31,19 +31,19 @@ export interface ChangeInput {
 }
 
 export class Change {
-	readonly #standing: SharedTables | undefined;
+	readonly #current: SharedTables | undefined;
 	readonly #attachments: readonly Attachment[];
 	readonly #rings: RingCache;
 	readonly #input: ChangeInput;
 	readonly #now = currentTick();
 
 	constructor(
-		standing: SharedTables | undefined,
+		current: SharedTables | undefined,
 		attachments: readonly Attachment[],
 		rings: RingCache,
 		input: ChangeInput,
 	) {
-		this.#standing = standing;
+		this.#current = current;
 		this.#attachments = attachments;
 		this.#rings = rings;
 		this.#input = input;
@@ -57,10 +57,10 @@ export class Change {
 		readonly detached: readonly string[];
 	} {
 		const { plan } = this.#input;
-		const before = this.#standing?.services() ?? [];
+		const before = this.#current?.services() ?? [];
 		const grown =
-			this.#standing === undefined || plan.grow !== undefined ? this.#makeTables(before) : undefined;
-		const tables = grown ?? this.#standing;
+			this.#current === undefined || plan.grow !== undefined ? this.#makeTables(before) : undefined;
+		const tables = grown ?? this.#current;
 		if (tables === undefined) throw new RangeError("no tables");
 		let programs: { attached: string[]; detached: string[]; attachments: readonly Attachment[] };
 		try {
@@ -77,26 +77,26 @@ export class Change {
 		}
 		if (grown !== undefined) {
 			this.#carryCounters(grown, before);
-			this.#standing?.[Symbol.dispose]();
+			this.#current?.[Symbol.dispose]();
 		} else this.#forgetServices(tables, before);
 		const services = plan.services.map((service) => this.#moveService(tables, service));
 		return { tables, services, ...programs };
 	}
 
 	/** Makes larger tables and copies the current content; numbers within services stay the same. */
-	#makeTables(before: readonly StandingService[]): SharedTables {
+	#makeTables(before: readonly CurrentService[]): SharedTables {
 		const { plan } = this.#input;
 		const capacity = plan.grow;
 		if (capacity === undefined) throw new RangeError("tables of no size");
-		const generation = (this.#standing?.generation ?? 0n) + 1n;
+		const generation = (this.#current?.generation ?? 0n) + 1n;
 		const vips = { rows: plan.rows, ...planVipTable(plan.rows), generation };
-		const tables = SharedTables.create(capacity, vips, this.#standing);
-		const standing = this.#standing;
-		if (standing === undefined) return tables;
+		const tables = SharedTables.create(capacity, vips, this.#current);
+		const current = this.#current;
+		if (current === undefined) return tables;
 		for (const service of before) {
 			const planned = this.#plannedOf(service);
 			if (planned === undefined) continue;
-			const [from, to] = [standing.rings(service.number), tables.rings(planned.place.number)];
+			const [from, to] = [current.rings(service.number), tables.rings(planned.place.number)];
 			to.before.set(from.before);
 			to.now.set(from.now);
 			for (const { index, entry } of service.reals) tables.reals.put(planned.place.first + index, entry);
@@ -104,7 +104,7 @@ export class Change {
 		return tables;
 	}
 
-	#plannedOf(service: StandingService): PlannedService | undefined {
+	#plannedOf(service: CurrentService): PlannedService | undefined {
 		return this.#input.plan.services.find(({ wish }) => isSameService(wish, service));
 	}
 
@@ -114,9 +114,9 @@ export class Change {
 	 */
 	#prepare(tables: SharedTables): number[] {
 		const fresh: number[] = [];
-		for (const { wish, place, reals, isStanding } of this.#input.plan.services) {
-			for (const { real, index, standing } of reals) {
-				if (standing !== undefined) continue;
+		for (const { wish, place, reals, isCurrent } of this.#input.plan.services) {
+			for (const { real, index, current } of reals) {
+				if (current !== undefined) continue;
 				const number = place.first + index;
 				const counted = tables.counted(number);
 				tables.reals.put(number, {
@@ -129,7 +129,7 @@ export class Change {
 				});
 				fresh.push(number);
 			}
-			if (isStanding) continue;
+			if (isCurrent) continue;
 			const rings = tables.rings(place.number);
 			const empty = emptyRings();
 			rings.now.set(empty.now);
@@ -213,9 +213,9 @@ export class Change {
 	}
 
 	/** Starts each counter of the new tables at the old one's final value, including what was counted until the swap. */
-	#carryCounters(tables: SharedTables, before: readonly StandingService[]): void {
+	#carryCounters(tables: SharedTables, before: readonly CurrentService[]): void {
 		const numbers = before.flatMap(({ first, reals }) => reals.map(({ index }) => first + index));
-		const ended = this.#standing?.counters([...Array(REASON_SLOTS).keys(), ...numbers]);
+		const ended = this.#current?.counters([...Array(REASON_SLOTS).keys(), ...numbers]);
 		if (ended === undefined) return;
 		for (let slot = 0; slot < REASON_SLOTS; slot++) {
 			const total = ended.get(slot);
@@ -232,7 +232,7 @@ export class Change {
 	}
 
 	/** Frees the numbers of removed services; no program refers to them any more. */
-	#forgetServices(tables: SharedTables, before: readonly StandingService[]): void {
+	#forgetServices(tables: SharedTables, before: readonly CurrentService[]): void {
 		for (const service of before) {
 			if (this.#plannedOf(service) !== undefined) continue;
 			for (const { index } of service.reals) tables.reals.free(service.first + index);
@@ -241,14 +241,14 @@ export class Change {
 
 	/** Updates a service that is in the tables already: the marks of its reals, then its slots. */
 	#moveService(tables: SharedTables, planned: PlannedService): ServiceChange {
-		const { wish, place, reals, leaving, isStanding } = planned;
+		const { wish, place, reals, leaving, isCurrent } = planned;
 		const { address, protocol, port } = wish;
-		if (!isStanding) return { service: { address, protocol, port }, moved: RING_SLOTS, inTransition: false };
-		for (const { index, standing } of reals) {
-			if (standing === undefined) continue;
+		if (!isCurrent) return { service: { address, protocol, port }, moved: RING_SLOTS, inTransition: false };
+		for (const { index, current } of reals) {
+			if (current === undefined) continue;
 			const number = place.first + index;
-			if (standing.dscp !== wish.dscp) tables.reals.setDscp(number, wish.dscp, address.family);
-			if (standing.left !== undefined) tables.reals.setLeft(number, 0);
+			if (current.dscp !== wish.dscp) tables.reals.setDscp(number, wish.dscp, address.family);
+			if (current.left !== undefined) tables.reals.setLeft(number, 0);
 		}
 		for (const { index, entry } of leaving) {
 			const number = place.first + index;

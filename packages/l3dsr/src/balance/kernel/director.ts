@@ -18,7 +18,7 @@ import { type BalanceWish, lowerFleet, sameShape } from "../service.ts";
 import { healthInTables } from "../tables/health-in-tables.ts";
 import { REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
-import type { StandingService } from "../tables/state.ts";
+import type { CurrentService } from "../tables/state.ts";
 import { referredReals } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, type ChangeInput, movable } from "./change.ts";
@@ -198,15 +198,15 @@ export class Director implements Disposable {
 			(name) => all.find((one) => one.name === name) ?? interfaceByName(name),
 		);
 		for (const on of interfaces) refuse(on, settings);
-		const standing = this.#tables?.services() ?? [];
-		const plan = planTables(wish, standing, this.#tables?.capacity, {
+		const current = this.#tables?.services() ?? [];
+		const plan = planTables(wish, current, this.#tables?.capacity, {
 			bleach: settings.bleach,
 			largestTable,
 			referred: ({ number }) => referredReals(this.#need().rings(number)),
 		});
 		const addresses = [
 			...wish.services.flatMap(({ reals }) => reals.map(({ address }) => address)),
-			...standing.flatMap(({ reals }) => reals.map(({ entry }) => entry.address)),
+			...current.flatMap(({ reals }) => reals.map(({ entry }) => entry.address)),
 		];
 		const hops = resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks });
 		return { plan, wish, settings, interfaces, hops };
@@ -224,7 +224,7 @@ export class Director implements Disposable {
 	#applyHealth(wish: BalanceWish, settings: DirectorSettings): DirectorChange | undefined {
 		const [tables, last] = [this.#tables, this.#last];
 		if (tables === undefined || last === undefined || tables.reals.stamp !== last.stamp) return undefined;
-		if (!this.#isStanding()) return undefined;
+		if (!this.#isAttached()) return undefined;
 		if (JSON.stringify(settings) !== JSON.stringify(last.settings) || !sameShape(wish, last.wish))
 			return undefined;
 		const how = { remember: settings.flows !== "none", now: currentTick() };
@@ -280,8 +280,8 @@ export class Director implements Disposable {
 	}
 
 	/** Undefined if nothing runs that needs next hops. */
-	#lookUpHops(): (ResolvedHops & { readonly services: readonly StandingService[] }) | undefined {
-		const settings = this.#settings ?? this.#standingSettings();
+	#lookUpHops(): (ResolvedHops & { readonly services: readonly CurrentService[] }) | undefined {
+		const settings = this.#settings ?? this.#currentSettings();
 		if (this.#tables === undefined || settings === undefined) return undefined;
 		const all = listInterfaces();
 		const services = this.#tables.services();
@@ -359,7 +359,7 @@ export class Director implements Disposable {
 
 	/** For a process that keeps this object: looks again if another process has replaced or removed the programs. */
 	findAgain(): void {
-		if (this.#attachments.length > 0 && this.#isStanding()) return;
+		if (this.#attachments.length > 0 && this.#isAttached()) return;
 		this.#findAgain();
 		// The other process may have used other settings.
 		this.#settings = undefined;
@@ -374,7 +374,7 @@ export class Director implements Disposable {
 	}
 
 	/** True if the programs that this process knows are still attached. */
-	#isStanding(): boolean {
+	#isAttached(): boolean {
 		return this.#attachments.every(
 			({ hook, interface: on, program }) =>
 				withoutVanished(() => PLACES[hook].query(on))?.includes(program.info.id) === true,
@@ -387,7 +387,7 @@ export class Director implements Disposable {
 	}
 
 	/** The settings of the running programs, for a process that has not applied any. */
-	#standingSettings(): Pick<DirectorSettings, "hook" | "forward" | "vlan"> | undefined {
+	#currentSettings(): Pick<DirectorSettings, "hook" | "forward" | "vlan"> | undefined {
 		const [first] = this.#attachments;
 		if (first?.settings === undefined) return undefined;
 		const { hook, forward, vlan } = first.settings;

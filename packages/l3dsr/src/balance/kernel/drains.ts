@@ -1,7 +1,7 @@
 /** The drain of each service: which drains are over, and what ends with them. */
 import { type BalanceWish, keyText } from "../service.ts";
 import { ALWAYS_TICKS } from "../tables/layout.ts";
-import type { StandingPlace } from "../tables/state.ts";
+import type { CurrentPlace } from "../tables/state.ts";
 import { endTransition, isInTransition, referredReals, writeSlots } from "../transition.ts";
 import { currentTick, ticksBetween, ticksOf } from "./clock.ts";
 import type { SharedTables } from "./shared-tables.ts";
@@ -20,7 +20,7 @@ export class Drains {
 	}
 
 	/** Services in transition whose drain is over. Leaves out services whose drain is not known. */
-	over(tables: SharedTables, now: number): readonly StandingPlace[] {
+	over(tables: SharedTables, now: number): readonly CurrentPlace[] {
 		return tables.places().filter((service) => {
 			const length = this.#lengths.get(keyText(service));
 			if (length === undefined || ticksBetween(service.changed, now) < length) return false;
@@ -53,7 +53,7 @@ export class Drains {
 		return over.length;
 	}
 
-	#isInTransition(tables: SharedTables, { number, changed }: StandingPlace): boolean {
+	#isInTransition(tables: SharedTables, { number, changed }: CurrentPlace): boolean {
 		const quiet = this.#quiet.get(tables) ?? new Map<number, number>();
 		this.#quiet.set(tables, quiet);
 		if (quiet.get(number) === changed) return false;
@@ -67,7 +67,7 @@ export class Drains {
 /** Frees the numbers of removed reals to which no slot refers; with `leastAge`, only if they left longer ago (ticks). */
 function freeLeft(
 	tables: SharedTables,
-	place: StandingPlace,
+	place: CurrentPlace,
 	{ now, leastAge }: { readonly now: number; readonly leastAge: number | undefined },
 ): void {
 	const rings = tables.rings(place.number);

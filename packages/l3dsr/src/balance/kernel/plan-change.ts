@@ -11,7 +11,7 @@ import { NOBODY, RING_SLOTS } from "../ring.ts";
 import type { RingCache } from "../ring-cache.ts";
 import { type BalancedReal, type BalanceWish, protocolName, type ServiceKey } from "../service.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
-import { isSameService, type NumberedReal, type StandingService } from "../tables/state.ts";
+import { type CurrentService, isSameService, type NumberedReal } from "../tables/state.ts";
 import { moveRing, type Rings, useOfRing } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
 import { programSettings, sameSettings } from "./program-settings.ts";
@@ -31,13 +31,13 @@ export interface PlanInput {
 /** The plan without next hops and drains. */
 export function planChange(input: PlanInput): Omit<DirectorPlan, "hops" | "drainsOver"> {
 	const { tables, attachments, plan } = input;
-	const standing = tables?.services() ?? [];
-	const gone = standing.filter((service) => !plan.services.some(({ wish }) => isSameService(wish, service)));
+	const current = tables?.services() ?? [];
+	const gone = current.filter((service) => !plan.services.some(({ wish }) => isSameService(wish, service)));
 	return {
 		action: attachments.length === 0 ? "start" : "change",
 		...planPrograms(input),
 		services: [
-			...plan.services.flatMap((service) => planService(input, service, standing) ?? []),
+			...plan.services.flatMap((service) => planService(input, service, current) ?? []),
 			...gone.map(goneService),
 		],
 	};
@@ -76,10 +76,10 @@ function planPrograms({
 /** Undefined if the service stays the same. */
 function planService(
 	{ tables, rings: cache, settings }: PlanInput,
-	{ wish, reals, leaving, isStanding }: PlannedService,
-	standing: readonly StandingService[],
+	{ wish, reals, leaving, isCurrent }: PlannedService,
+	current: readonly CurrentService[],
 ): PlannedServiceChange | undefined {
-	const own = standing.find((one) => isSameService(one, wish));
+	const own = current.find((one) => isSameService(one, wish));
 	const head = {
 		vip: wish.vip,
 		pool: wish.pool,
@@ -87,7 +87,7 @@ function planService(
 		slots: RING_SLOTS,
 		drainMs: wish.drainMs,
 	};
-	if (!isStanding || own === undefined || tables === undefined) {
+	if (!isCurrent || own === undefined || tables === undefined) {
 		const all = wish.reals.map((real) => ({ ...namesOf(real), to: useOf(real) }));
 		return { ...head, change: "new", moved: 0, lost: 0, reals: all };
 	}
@@ -110,13 +110,13 @@ function planService(
 		return counted[index] ?? 0;
 	};
 	const changed = [
-		...reals.flatMap(({ real, index, standing: entry }): PlannedRealChange[] => {
+		...reals.flatMap(({ real, index, current: entry }): PlannedRealChange[] => {
 			const to = useOf(real);
 			if (entry === undefined || entry.left !== undefined) return [{ ...namesOf(real), to }];
 			const isMarked = entry.up === real.carries && entry.health === real.health;
 			// A real with a small weight can have no slot and still serve.
 			if (isMarked && moved === 0) return [];
-			const from = standingUse({ index, entry }, slots);
+			const from = currentUse({ index, entry }, slots);
 			return isMarked && from === to ? [] : [{ ...namesOf(real), from, to }];
 		}),
 		...leaving
@@ -124,7 +124,7 @@ function planService(
 			.map((one) => ({
 				name: one.entry.address.text,
 				address: one.entry.address,
-				from: standingUse(one, slots),
+				from: currentUse(one, slots),
 			})),
 	];
 	const others = {
@@ -146,14 +146,14 @@ function lostSlots(slots: Uint32Array, { now }: Rings, carrying: ReadonlySet<num
 	return lost;
 }
 
-function goneService(service: StandingService): PlannedServiceChange {
+function goneService(service: CurrentService): PlannedServiceChange {
 	return { ...headOf(service), slots: RING_SLOTS, change: "gone", moved: 0, lost: 0, drainMs: 0, reals: [] };
 }
 
 /** The plan for detaching all of a director's programs. */
 export function planStop(
 	attachments: readonly Attachment[],
-	services: readonly StandingService[],
+	services: readonly CurrentService[],
 ): DirectorPlan {
 	return {
 		action: "stop",
@@ -182,7 +182,7 @@ function useOf({ serves, carries, health }: BalancedReal): RealUse {
 }
 
 /** The use of a real, read from the tables: a real that takes new flows has slots. */
-function standingUse({ index, entry }: NumberedReal, slots: (index: number) => number): RealUse {
+function currentUse({ index, entry }: NumberedReal, slots: (index: number) => number): RealUse {
 	if (!entry.up) return entry.health === "starting" ? "starting" : "down";
 	return slots(index) > 0 && entry.left === undefined ? "serving" : "draining";
 }

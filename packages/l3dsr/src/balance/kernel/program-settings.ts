@@ -26,7 +26,7 @@ export function programSettings(
 	};
 }
 
-/** `standing`: undefined if another version made the program. */
-export function sameSettings(standing: ProgramSettings | undefined, wanted: ProgramSettings): boolean {
-	return standing !== undefined && Buffer.compare(encodeAbout(standing), encodeAbout(wanted)) === 0;
+/** `current`: undefined if another version made the program. */
+export function sameSettings(current: ProgramSettings | undefined, wanted: ProgramSettings): boolean {
+	return current !== undefined && Buffer.compare(encodeAbout(current), encodeAbout(wanted)) === 0;
 }

@@ -16,7 +16,7 @@ export function attachmentAt(
 }
 
 /** Our programs at an interface: the one at the wanted hook, and any at other hooks. */
-export interface StandingAt {
+export interface ProgramsAt {
 	readonly current: Attachment | undefined;
 	readonly elsewhere: readonly Attachment[];
 }
@@ -25,7 +25,7 @@ export interface StandingAt {
  * An interface has one XDP program, native or generic, so a program of ours in the other mode is detached first. For
  * that moment the kernel gets the packets for the VIPs.
  */
-function makeWay(
+function detachOtherMode(
 	on: NetInterface,
 	{ hook, program }: Attachment,
 	wanted: HookName,
@@ -40,7 +40,7 @@ function makeWay(
 export function attach(
 	on: NetInterface,
 	program: Program,
-	{ current, elsewhere }: StandingAt,
+	{ current, elsewhere }: ProgramsAt,
 	places: readonly [HookName, ...HookName[]],
 	undo: (() => void)[],
 ): HookName {
@@ -51,7 +51,7 @@ export function attach(
 		undo.push(() => place.replace(on, id, current.program));
 		return current.hook;
 	}
-	for (const other of elsewhere) makeWay(on, other, places[0], undo);
+	for (const other of elsewhere) detachOtherMode(on, other, places[0], undo);
 	refuseTakenXdp(on, places[0], "the director");
 	const hook = attachAtFirst(places, on, program);
 	undo.push(() => PLACES[hook].detach(on, id));

@@ -3,7 +3,7 @@ import type { Dscp, Family } from "@l3dsr/packet";
 import type { Counters } from "../../model/rule.ts";
 import { HEADER, HOP, REAL, REAL_FLAG } from "../tables/layout.ts";
 import { decodeReal, encodeReal, flagsOf, type Hop, REAL_AT, type RealEntry } from "../tables/real-entry.ts";
-import type { NumberedReal, StandingPlace } from "../tables/state.ts";
+import type { CurrentPlace, NumberedReal } from "../tables/state.ts";
 import type { SharedMemory } from "./shared-memory.ts";
 
 /** Each write is safe at any moment: it is one aligned store, or goes to a place that nothing refers to yet. */
@@ -17,11 +17,7 @@ export class RealTable {
 	}
 
 	/** The entries of a service, only of taken numbers. */
-	of({
-		first,
-		room,
-		address: { family },
-	}: Pick<StandingPlace, "first" | "room" | "address">): NumberedReal[] {
+	of({ first, room, address: { family } }: Pick<CurrentPlace, "first" | "room" | "address">): NumberedReal[] {
 		const found: NumberedReal[] = [];
 		for (let index = 0; index < room; index++) {
 			const entry = this.entry(first + index, family);
@@ -31,7 +27,7 @@ export class RealTable {
 	}
 
 	/** True if a real of this service was removed from the configuration. */
-	hasLeft({ first, room }: Pick<StandingPlace, "first" | "room">): boolean {
+	hasLeft({ first, room }: Pick<CurrentPlace, "first" | "room">): boolean {
 		const { words } = this.#memory;
 		for (let number = first; number < first + room; number++)
 			if ((this.flags(number) & REAL_FLAG.used) !== 0 && words[(realAt(number) + REAL_AT.left) / 4] !== 0)

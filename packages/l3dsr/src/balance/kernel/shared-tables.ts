@@ -18,7 +18,7 @@ import {
 	tableSpecs,
 	VIP,
 } from "../tables/layout.ts";
-import type { StandingPlace, StandingService } from "../tables/state.ts";
+import type { CurrentPlace, CurrentService } from "../tables/state.ts";
 import {
 	decodeVipTable,
 	encodeVipTable,
@@ -220,7 +220,7 @@ export class SharedTables implements Disposable {
 	}
 
 	/** The services in the VIP table. */
-	places(): readonly StandingPlace[] {
+	places(): readonly CurrentPlace[] {
 		return this.vipTable().rows.flatMap((row) => {
 			if (row.kind !== "service") return [];
 			const { address, protocol, port, place } = row;
@@ -230,7 +230,7 @@ export class SharedTables implements Disposable {
 	}
 
 	/** The services in the VIP table, with their reals. */
-	services(): readonly StandingService[] {
+	services(): readonly CurrentService[] {
 		return this.places().map((place) => ({ ...place, reals: this.reals.of(place) }));
 	}
 

@@ -7,7 +7,7 @@ import type { ProgramSettings } from "../compile/about.ts";
 import type { Reason } from "../reason.ts";
 import type { ServiceKey } from "../service.ts";
 import type { RealEntry } from "../tables/real-entry.ts";
-import type { StandingService } from "../tables/state.ts";
+import type { CurrentService } from "../tables/state.ts";
 import { type Rings, useOfRing } from "../transition.ts";
 import { TICK_MS, ticksBetween } from "./clock.ts";
 
@@ -26,7 +26,7 @@ export interface RealStatus {
 
 export interface ServiceStatus {
 	readonly service: ServiceKey;
-	readonly affinity: StandingService["affinity"];
+	readonly affinity: CurrentService["affinity"];
 	/** Undefined if the service has no real servers. */
 	readonly dscp: Dscp | undefined;
 	readonly reals: readonly RealStatus[];
@@ -46,7 +46,7 @@ export interface DirectorStatus {
 }
 
 export function serviceStatus(
-	service: StandingService,
+	service: CurrentService,
 	rings: Rings,
 	counters: ReadonlyMap<number, Counters>,
 	now: number,

@@ -1,7 +1,7 @@
 /** The next hops in the tables: which are out of date, and how they are replaced. */
 import { waitForGracePeriod } from "@l3dsr/linux";
 import type { Hop, RealEntry } from "../tables/real-entry.ts";
-import type { StandingService } from "../tables/state.ts";
+import type { CurrentService } from "../tables/state.ts";
 import { type ResolvedHops, sameHop } from "./next-hops.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
@@ -17,7 +17,7 @@ export interface OutdatedHop {
 export function outdatedHops(
 	tables: SharedTables,
 	{ hopOf }: Pick<ResolvedHops, "hopOf">,
-	services: readonly StandingService[] = tables.services(),
+	services: readonly CurrentService[] = tables.services(),
 ): readonly OutdatedHop[] {
 	return services.flatMap(({ first, reals }) =>
 		reals.flatMap(({ index, entry }) => {

@@ -5,7 +5,7 @@
 import type { HealthOf } from "../../model/director.ts";
 import type { Fleet, RealHealth } from "../../model/fleet.ts";
 import { keyText } from "../service.ts";
-import type { NumberedReal, StandingService } from "./state.ts";
+import type { CurrentService, NumberedReal } from "./state.ts";
 
 /**
  * If health checks run, a real server that is new in a running service, or enabled again there, is starting. In a
@@ -14,11 +14,11 @@ import type { NumberedReal, StandingService } from "./state.ts";
  */
 export function healthInTables(
 	fleet: Fleet,
-	standing: readonly StandingService[],
+	current: readonly CurrentService[],
 	{ checked }: { readonly checked: boolean },
 ): HealthOf {
 	const services = new Map(
-		standing.map((service) => [
+		current.map((service) => [
 			keyText(service),
 			new Map(service.reals.map((one) => [one.entry.address.text, one])),
 		]),

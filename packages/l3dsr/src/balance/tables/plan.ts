@@ -26,15 +26,15 @@ import {
 	ringsWithin,
 } from "./layout.ts";
 import type { RealEntry } from "./real-entry.ts";
-import { Allocator, isSameService, powerOfTwo, roomFor, type StandingService } from "./state.ts";
+import { Allocator, type CurrentService, isSameService, powerOfTwo, roomFor } from "./state.ts";
 import type { ServicePlace, VipRow } from "./vip-table.ts";
 
-/** A wished real and its number; `standing`: the entry that it already has. */
+/** A wished real and its number; `current`: the entry that it already has. */
 export interface PlannedReal {
 	readonly real: BalancedReal;
 	/** Number within its service. */
 	readonly index: number;
-	readonly standing?: RealEntry;
+	readonly current?: RealEntry;
 }
 
 export interface PlannedService {
@@ -45,7 +45,7 @@ export interface PlannedService {
 	/** Reals that are no longer configured, and keep their flows until the drain ends. */
 	readonly leaving: readonly { readonly index: number; readonly entry: RealEntry }[];
 	/** True if the service is in the tables already. */
-	readonly isStanding: boolean;
+	readonly isCurrent: boolean;
 }
 
 export interface TablePlan {
@@ -60,7 +60,7 @@ export interface PlanOptions {
 	/** Real servers have their own rows, so that codes from outside can be cleared. */
 	readonly bleach: boolean;
 	/** The reals that the slots of a current service refer to, *before* included; their numbers are taken. */
-	readonly referred: (service: StandingService) => ReadonlySet<number>;
+	readonly referred: (service: CurrentService) => ReadonlySet<number>;
 	/** The most bytes that a table may have on this kernel; asked only if new tables are needed (default: no limit). */
 	readonly largestTable?: () => number;
 }
@@ -70,22 +70,22 @@ type Referred = (service: ServiceKey) => ReadonlySet<number>;
 /** Plans new tables if there are none or they are too small. */
 export function planTables(
 	wish: BalanceWish,
-	standing: readonly StandingService[],
+	current: readonly CurrentService[],
 	capacity: Capacity | undefined,
 	options: PlanOptions,
 ): TablePlan {
 	const asked = new Map<string, ReadonlySet<number>>();
 	/** Reads the rings of the current service, once and only if needed. */
 	const referred: Referred = (key) => {
-		const own = standing.find((one) => isSameService(one, key));
+		const own = current.find((one) => isSameService(one, key));
 		const known = asked.get(keyText(key)) ?? (own === undefined ? new Set<number>() : options.referred(own));
 		asked.set(keyText(key), known);
 		return known;
 	};
-	const fits = capacity === undefined ? undefined : placeAll(wish, standing, capacity, referred);
+	const fits = capacity === undefined ? undefined : placeAll(wish, current, capacity, referred);
 	if (fits !== undefined) return { services: fits, rows: rowsOf(wish, fits, options) };
 	// Numbers within a service stay, because entries of the memory of flows refer to them; the service's place changes.
-	const nowhere = standing.map(moved);
+	const nowhere = current.map(moved);
 	const largest = options.largestTable?.() ?? Number.POSITIVE_INFINITY;
 	for (let grow = capacityFor(wish, capacity, largest); ; grow = { ...grow, reals: grow.reals * 2 }) {
 		if (grow.reals > MOST_NUMBERS) throw tooMany();
@@ -117,7 +117,7 @@ function tooMany(): L3dsrError {
 }
 
 /** Without a place, for tables that are about to be made. */
-function moved(service: StandingService): StandingService {
+function moved(service: CurrentService): CurrentService {
 	return { ...service, first: 0, room: 0, number: -1 };
 }
 
@@ -146,17 +146,17 @@ export function capacityFor(
 
 function placeAll(
 	wish: BalanceWish,
-	standing: readonly StandingService[],
+	current: readonly CurrentService[],
 	capacity: Capacity,
 	referred: Referred,
 ): readonly PlannedService[] | undefined {
 	const places = new Allocator(
 		capacity,
-		standing.filter(({ number }) => number >= 0),
+		current.filter(({ number }) => number >= 0),
 	);
 	const planned: PlannedService[] = [];
 	for (const service of wish.services) {
-		const own = standing.find((one) => isSameService(one, service));
+		const own = current.find((one) => isSameService(one, service));
 		const stays = own !== undefined && own.number >= 0;
 		const needed = service.reals.length + (own === undefined ? 0 : leavingOf(own, service).length);
 		const highest = own === undefined ? 0 : Math.max(0, ...own.reals.map(({ index }) => index + 1));
@@ -177,13 +177,13 @@ function placeAll(
 			},
 			reals,
 			leaving: own === undefined ? [] : leavingOf(own, service),
-			isStanding: own !== undefined,
+			isCurrent: own !== undefined,
 		});
 	}
 	return planned;
 }
 
-function leavingOf({ reals }: StandingService, wish: BalancedService) {
+function leavingOf({ reals }: CurrentService, wish: BalancedService) {
 	const wanted = new Set(wish.reals.map(({ address }) => address.text));
 	return reals.filter(({ entry }) => !wanted.has(entry.address.text));
 }
@@ -191,7 +191,7 @@ function leavingOf({ reals }: StandingService, wish: BalancedService) {
 /** A known real keeps its number; a new one gets a number that no real has and no slot refers to. */
 function placeReals(
 	wish: BalancedService,
-	own: StandingService | undefined,
+	own: CurrentService | undefined,
 	room: number,
 	referred: Referred,
 ): readonly PlannedReal[] | undefined {
@@ -202,10 +202,10 @@ function placeReals(
 	let next = 0;
 	const placed: PlannedReal[] = [];
 	for (const real of wish.reals) {
-		const standing = numbered.get(real.address.text);
-		if (standing !== undefined) {
-			if (standing.index >= room) return undefined;
-			placed.push({ real, index: standing.index, standing: standing.entry });
+		const current = numbered.get(real.address.text);
+		if (current !== undefined) {
+			if (current.index >= room) return undefined;
+			placed.push({ real, index: current.index, current: current.entry });
 			continue;
 		}
 		while (taken.has(next)) next++;

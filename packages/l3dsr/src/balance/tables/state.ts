@@ -15,7 +15,7 @@ export interface NumberedReal {
 }
 
 /** A service without its reals: where it is in the tables. */
-export interface StandingPlace extends ServiceKey {
+export interface CurrentPlace extends ServiceKey {
 	/** Number of its ring. */
 	readonly number: number;
 	/** The numbers of its reals: `room` of them, from `first`. */
@@ -27,7 +27,7 @@ export interface StandingPlace extends ServiceKey {
 	readonly changed: number;
 }
 
-export interface StandingService extends StandingPlace {
+export interface CurrentService extends CurrentPlace {
 	/** Only taken numbers, including those of removed reals. */
 	readonly reals: readonly NumberedReal[];
 }
@@ -54,11 +54,11 @@ export class Allocator {
 
 	constructor(
 		{ rings, reals }: { readonly rings: number; readonly reals: number },
-		standing: readonly StandingService[],
+		current: readonly CurrentService[],
 	) {
 		this.#rings = rings;
 		this.#numbers = reals;
-		for (const { number, first, room } of standing) {
+		for (const { number, first, room } of current) {
 			this.#takenRings.add(number);
 			this.#taken.push({ first, end: first + room });
 		}

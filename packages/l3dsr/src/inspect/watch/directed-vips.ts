@@ -3,10 +3,10 @@
  * unless VIPs share a code there; then protocol and port tell it. Pure.
  */
 import { type Address, addressFromBytes, type ParsedPacket, PROTOCOL_NUMBER } from "@l3dsr/packet";
-import type { StandingService } from "../../balance/tables/state.ts";
+import type { CurrentService } from "../../balance/tables/state.ts";
 
 /** A service's VIP, as a real server sees it. */
-type Directed = Pick<StandingService, "address" | "protocol" | "port">;
+type Directed = Pick<CurrentService, "address" | "protocol" | "port">;
 
 /** Bytes of an ICMP header; behind it is the packet that an error quotes. */
 const ICMP_BYTES = 8;
@@ -15,7 +15,7 @@ const SOURCE = { ipv4: [12, 16], ipv6: [8, 24] } as const;
 export class DirectedVips {
 	readonly #byReal = new Map<string, { readonly code: number; readonly services: Directed[] }>();
 
-	constructor(services: readonly StandingService[] = []) {
+	constructor(services: readonly CurrentService[] = []) {
 		for (const { reals, ...service } of services) {
 			for (const { entry } of reals) {
 				const key = keyOf(entry.address, entry.dscp);

@@ -7,7 +7,7 @@ import type { Family } from "@l3dsr/packet";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import type { Chain, Table } from "../../../src/model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry } from "../../../src/model/ruleset.ts";
-import { planChange, type Standing } from "../../../src/rewrite/nft/compile/change.ts";
+import { type CurrentTable, planChange } from "../../../src/rewrite/nft/compile/change.ts";
 import { RuleReader } from "../../../src/rewrite/nft/compile/comment.ts";
 import { listTable } from "../../../src/rewrite/nft/compile/listing.ts";
 import { readTable } from "../../../src/rewrite/nft/compile/observe.ts";
@@ -31,13 +31,13 @@ function chainOf(place: Place, specs: readonly string[]): RuleEntry[] {
 }
 
 /** Each transaction under its name, in nft's syntax. */
-function batch(entries: readonly RuleEntry[], standing?: Standing): string {
+function batch(entries: readonly RuleEntry[], current?: CurrentTable): string {
 	const families: readonly Family[] = ["ipv4", "ipv6"];
 	const changes = families.map((family) =>
 		planChange(
 			family,
 			{ entries: entries.filter(({ rule }) => rule.family === family) },
-			standing?.listing.family === family ? standing : undefined,
+			current?.listing.family === family ? current : undefined,
 		),
 	);
 	return (["prepare", "swap", "cleanUp"] as const)
@@ -48,7 +48,7 @@ function batch(entries: readonly RuleEntry[], standing?: Standing): string {
 }
 
 /** Loads a batch, and returns the resulting state. */
-function load(text: string): Standing {
+function load(text: string): CurrentTable {
 	run("sh", "-c", `nft -f - <<'END'\n${text}END`);
 	using nftables = new Nftables();
 	const [contents] = nftables.read([{ family: "ip", name: "l3dsr" }]).tables;
@@ -92,21 +92,21 @@ describe("nft batches", () => {
 		assertGolden("nft/complex.nft", batch(chainOf(RAW, COMPLEX))));
 
 	it("add an element for another rule, and remove it", () => {
-		const standing = load(batch(SIXTY_FOUR.slice(0, 5)));
+		const current = load(batch(SIXTY_FOUR.slice(0, 5)));
 		const more = SIXTY_FOUR.slice(0, 6);
-		assertGolden("nft/one-more.nft", batch(more, standing));
-		assertGolden("nft/one-less.nft", batch(SIXTY_FOUR.slice(0, 4), standing));
-		assert.equal(batch(SIXTY_FOUR.slice(0, 5), standing), "");
+		assertGolden("nft/one-more.nft", batch(more, current));
+		assertGolden("nft/one-less.nft", batch(SIXTY_FOUR.slice(0, 4), current));
+		assert.equal(batch(SIXTY_FOUR.slice(0, 5), current), "");
 		run("nft", "flush", "ruleset");
 	});
 
 	it("fill new maps before the rules, and delete old ones after them", () => {
-		const standing = load(batch(SIXTY_FOUR.slice(0, 3)));
+		const current = load(batch(SIXTY_FOUR.slice(0, 3)));
 		const between = chainOf(RAW, ["-s 203.0.113.0/24 -j DADDR --set-daddr 198.51.100.9"]).map(({ rule }) => ({
 			rule,
 			ordinal: ORDINAL_STEP + 1,
 		}));
-		assertGolden("nft/parted.nft", batch([...SIXTY_FOUR.slice(0, 3), ...between], standing));
+		assertGolden("nft/parted.nft", batch([...SIXTY_FOUR.slice(0, 3), ...between], current));
 		run("nft", "flush", "ruleset");
 	});
 });

@@ -124,14 +124,14 @@ export function attachAtFirst(
 }
 
 /** A program of ours and its place. */
-export interface Standing {
+export interface AttachedProgram {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly program: Program;
 }
 
 /** A program of ours with open descriptors. Dispose of it when done; the program keeps running. */
-export class Attachment implements Standing, Disposable {
+export class Attachment implements AttachedProgram, Disposable {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly program: Program;
@@ -143,11 +143,11 @@ export class Attachment implements Standing, Disposable {
 	readonly #maps: readonly BpfMap[];
 
 	/**
-	 * Takes over `standing.program` unless it throws: L3dsrError (DATAPATH_FOREIGN) if its maps are not ours. `rules`:
+	 * Takes over `attached.program` unless it throws: L3dsrError (DATAPATH_FOREIGN) if its maps are not ours. `rules`:
 	 * if they have been read before.
 	 */
-	constructor(standing: Standing, overtaken: boolean, rules?: InterfaceRules) {
-		const { hook, interface: on, program } = standing;
+	constructor(attached: AttachedProgram, overtaken: boolean, rules?: InterfaceRules) {
+		const { hook, interface: on, program } = attached;
 		this.hook = hook;
 		this.interface = on;
 		this.program = program;
@@ -198,7 +198,7 @@ export class Attachments implements Disposable {
 	readonly interfaces: readonly NetInterface[];
 	readonly ours: readonly Attachment[];
 	/** Ours by their names, but with unreadable rules; the next change removes them. */
-	readonly unreadable: readonly Standing[];
+	readonly unreadable: readonly AttachedProgram[];
 	readonly findings: readonly DatapathFinding[];
 	/** Interfaces with a director's program; balance/ reads those. */
 	readonly directors: readonly string[];
@@ -230,7 +230,7 @@ export class Attachments implements Disposable {
 
 	/** The result as values, which outlive the descriptors. */
 	record(): readonly ProgramRecord[] {
-		const of = ({ hook, interface: on, program }: Standing) => ({
+		const of = ({ hook, interface: on, program }: AttachedProgram) => ({
 			hook,
 			interface: on,
 			programId: program.info.id,
@@ -251,9 +251,9 @@ export class Attachments implements Disposable {
 			for (const { hook, interface: on, programId, rules, overtaken } of records) {
 				const program = withoutVanished(() => Program.open(programId));
 				if (program === undefined) throw programGone(programId, PLACES[hook].name, on.name);
-				const standing = { hook, interface: on, program };
-				if (rules === undefined) found.unreadable.push(standing);
-				else found.ours.push(new Attachment(standing, overtaken, rules));
+				const attached = { hook, interface: on, program };
+				if (rules === undefined) found.unreadable.push(attached);
+				else found.ours.push(new Attachment(attached, overtaken, rules));
 			}
 			return new Attachments(interfaces, found);
 		} catch (error) {
@@ -281,7 +281,7 @@ type RulesOf = (id: ProgramId) => InterfaceRules | undefined;
 
 interface Found {
 	readonly ours: Attachment[];
-	readonly unreadable: Standing[];
+	readonly unreadable: AttachedProgram[];
 	readonly findings: DatapathFinding[];
 	readonly directors: string[];
 }
@@ -319,11 +319,11 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found, rule
 				program[Symbol.dispose]();
 				continue;
 			}
-			const standing = { hook, interface: on, program };
+			const attached = { hook, interface: on, program };
 			try {
-				ours.push(new Attachment(standing, others.length > 0, rulesOf(program.info.id)));
+				ours.push(new Attachment(attached, others.length > 0, rulesOf(program.info.id)));
 			} catch (error) {
-				unreadable.push(standing);
+				unreadable.push(attached);
 				if (!isUnreadable(error)) throw error;
 				report(object, error.message);
 				continue;

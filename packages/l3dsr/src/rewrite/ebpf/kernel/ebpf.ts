@@ -15,12 +15,18 @@ import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../da
 import { reachable } from "../compile/reachable.ts";
 import { hookLacks } from "../compile/target.ts";
 import { hiddenPrograms, isRefusal, missingForPrograms, refusedByKernel } from "./access.ts";
-import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
+import {
+	type AttachedProgram,
+	type Attachment,
+	Attachments,
+	PLACES,
+	type ProgramRecord,
+} from "./attachment.ts";
 import { readCounters } from "./counters.ts";
-import type { changeInterface, StandingPrograms, WantedProgram } from "./interface-change.ts";
+import { detachOurs, type Undo } from "./detach.ts";
+import type { CurrentPrograms, changeInterface, WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
 import type { ProgramMemory } from "./program-memory.ts";
-import { takeAway, type Undo } from "./take-away.ts";
 
 export interface EbpfOptions extends Pick<DatapathSettings, "hook" | "openChecksums"> {
 	/** For a long-running process. */
@@ -185,8 +191,8 @@ export class EbpfDatapath implements Datapath {
 			for (const [name, entries] of wanted) {
 				const on = attachments.interfaces.find((one) => one.name === name);
 				if (on === undefined) throw interfaceGone(name);
-				const isHere = (one: Standing) => one.interface.index === on.index;
-				const standing = {
+				const isHere = (one: AttachedProgram) => one.interface.index === on.index;
+				const attached = {
 					ours: attachments.ours.filter(isHere),
 					unreadable: attachments.unreadable.filter(isHere),
 				};
@@ -194,12 +200,12 @@ export class EbpfDatapath implements Datapath {
 					on,
 					entries,
 					local: entries.some(asksForLocal) ? local : [],
-					hooks: this.#hooksFor(on, entries, standing.ours),
+					hooks: this.#hooksFor(on, entries, attached.ours),
 				};
-				if (compiler !== undefined) this.#changeOne(compiler.changeInterface, wantedProgram, standing, undo);
+				if (compiler !== undefined) this.#changeOne(compiler.changeInterface, wantedProgram, attached, undo);
 			}
-			for (const standing of [...attachments.ours, ...attachments.unreadable]) {
-				if (!wanted.has(standing.interface.name)) takeAway(standing, undo);
+			for (const attached of [...attachments.ours, ...attachments.unreadable]) {
+				if (!wanted.has(attached.interface.name)) detachOurs(attached, undo);
 			}
 		} catch (error) {
 			throw takeBack(undo, error);
@@ -209,14 +215,14 @@ export class EbpfDatapath implements Datapath {
 	#changeOne(
 		change: typeof changeInterface,
 		wanted: WantedProgram,
-		standing: Omit<StandingPrograms, "detached">,
+		attached: Omit<CurrentPrograms, "detached">,
 		undo: Undo,
 	): void {
-		const isEmpty = standing.ours.length + standing.unreadable.length === 0;
+		const isEmpty = attached.ours.length + attached.unreadable.length === 0;
 		using detached = isEmpty ? this.#options.memory?.detachedFrom(wanted.on) : undefined;
 		change(
 			wanted,
-			{ ...standing, ...(detached === undefined ? {} : { detached }) },
+			{ ...attached, ...(detached === undefined ? {} : { detached }) },
 			undo,
 			this.#options.memory?.code,
 		);
@@ -229,10 +235,10 @@ export class EbpfDatapath implements Datapath {
 	): WantedProgram["hooks"] {
 		const { hook, openChecksums } = this.#options;
 		if (hook === "auto") {
-			const [standing] = ours;
-			const program = standing === undefined ? "tc" : PLACES[standing.hook].program;
+			const [attached] = ours;
+			const program = attached === undefined ? "tc" : PLACES[attached.hook].program;
 			const fits = entries.every(({ rule }) => hookLacks(rule, program) === undefined);
-			return standing !== undefined && fits ? [standing.hook] : HOOKS_OF.tc;
+			return attached !== undefined && fits ? [attached.hook] : HOOKS_OF.tc;
 		}
 		if (hook !== "tc" && PLACES[hook].program === "xdp" && openChecksums === "refuse")
 			refuseOpenChecksums(on);

@@ -13,10 +13,10 @@ import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "../compi
 import { reachable } from "../compile/reachable.ts";
 import { tooLarge } from "../compile/size.ts";
 import type { CompileTarget } from "../compile/target.ts";
-import { type Attachment, attachAtFirst, type HookName, PLACES, type Standing } from "./attachment.ts";
+import { type AttachedProgram, type Attachment, attachAtFirst, type HookName, PLACES } from "./attachment.ts";
 import { probeChecksumState } from "./checksum-state.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
-import { takeAway, type Undo } from "./take-away.ts";
+import { detachOurs, type Undo } from "./detach.ts";
 import { refuseTakenXdp } from "./taken-xdp.ts";
 
 export interface WantedProgram {
@@ -30,9 +30,9 @@ export interface WantedProgram {
 }
 
 /** The current programs at one interface. */
-export interface StandingPrograms {
+export interface CurrentPrograms {
 	readonly ours: readonly Attachment[];
-	readonly unreadable: readonly Standing[];
+	readonly unreadable: readonly AttachedProgram[];
 	/** Set if there are none: the program that others detached, or that disappeared with its interface. */
 	readonly detached?: Attachment;
 }
@@ -46,27 +46,27 @@ export interface StandingPrograms {
  */
 export function changeInterface(
 	wanted: WantedProgram,
-	{ ours, unreadable, detached }: StandingPrograms,
+	{ ours, unreadable, detached }: CurrentPrograms,
 	undo: Undo,
 	code?: CodeMemory,
 ): void {
 	const { on, entries, hooks } = wanted;
-	const isWanted = ({ hook }: Standing) => hooks.includes(hook);
+	const isWanted = ({ hook }: AttachedProgram) => hooks.includes(hook);
 	const current = ours.find((one) => isWanted(one) && !one.overtaken);
 	const counting = current ?? ours[0] ?? detached;
 	const slotted = assignSlots(entries, counting);
 	const rules: InterfaceRules = { rules: slotted, local: wanted.local };
 	if (current !== undefined && isSameProgram(current, rules, current.hook)) {
 		presetCounters(entries, slotted, current, undo);
-		for (const other of [...ours, ...unreadable]) if (other !== current) takeAway(other, undo);
+		for (const other of [...ours, ...unreadable]) if (other !== current) detachOurs(other, undo);
 		return;
 	}
 	if (detached !== undefined && isSameProgram(detached, rules, hooks[0])) {
-		hang(on, detached.program, undefined, hooks, undo);
+		attachWanted(on, detached.program, undefined, hooks, undo);
 		presetCounters(entries, slotted, detached, undo);
 		return;
 	}
-	const standing = current ?? unreadable.find(isWanted);
+	const replaced = current ?? unreadable.find(isWanted);
 	const needed = slotsFor(Math.max(...slotted.map(({ slot }) => slot)) + 1);
 	const room = counting?.counters.info.maxEntries ?? 0;
 	const shared = room >= needed ? counting : undefined;
@@ -75,8 +75,8 @@ export function changeInterface(
 	const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
 	const carried = shared === undefined ? counting : undefined;
 	const begun = startCounters(slotted, { counting, shared, carried }, maps);
-	hang(on, program, standing, hooks, undo);
-	for (const other of [...ours, ...unreadable]) if (other !== standing) takeAway(other, undo);
+	attachWanted(on, program, replaced, hooks, undo);
+	for (const other of [...ours, ...unreadable]) if (other !== replaced) detachOurs(other, undo);
 	if (carried !== undefined) carryOver(begun, carried, maps);
 	presetCounters(entries, slotted, maps, undo);
 }
@@ -128,18 +128,18 @@ function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): voi
 	});
 }
 
-function hang(
+function attachWanted(
 	on: NetInterface,
 	program: Program,
-	standing: Standing | undefined,
+	replaced: AttachedProgram | undefined,
 	hooks: WantedProgram["hooks"],
 	undo: Undo,
 ): void {
 	const { id } = program.info;
-	if (standing !== undefined) {
-		const place = PLACES[standing.hook];
-		place.replace(on, standing.program.info.id, program);
-		undo.push(() => place.replace(on, id, standing.program));
+	if (replaced !== undefined) {
+		const place = PLACES[replaced.hook];
+		place.replace(on, replaced.program.info.id, program);
+		undo.push(() => place.replace(on, id, replaced.program));
 		return;
 	}
 	refuseTakenXdp(on, hooks[0]);

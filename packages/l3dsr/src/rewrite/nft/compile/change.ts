@@ -44,7 +44,7 @@ export interface Change {
 }
 
 /** A table, as observed. */
-export interface Standing {
+export interface CurrentTable {
 	readonly listing: TableListing;
 	readonly reading: TableReading;
 }
@@ -62,29 +62,29 @@ export interface TableWish {
 	readonly answered?: readonly Rule[];
 }
 
-/** `standing`: undefined if there is no table. */
+/** `current`: undefined if there is no table. */
 export function planChange(
 	family: Family,
 	{ entries, answered = [] }: TableWish,
-	standing: Standing | undefined,
+	current: CurrentTable | undefined,
 	kernel: KernelFacts = { countersInMaps: true },
 ): Change {
 	const plan = new ChangePlan(family);
-	const kept = keepCounters(entries, standing?.reading.rules ?? []);
+	const kept = keepCounters(entries, current?.reading.rules ?? []);
 	const wish = { entries: kept.entries, answered };
-	const spec = compileEntries(family, wish, standing, kernel, new Set());
+	const spec = compileEntries(family, wish, current, kernel, new Set());
 	if (spec === undefined) {
-		if (standing !== undefined) plan.deleteTable();
+		if (current !== undefined) plan.deleteTable();
 		return plan;
 	}
-	if (standing === undefined) plan.create(spec);
-	else if (mustRebuild(standing, spec)) {
+	if (current === undefined) plan.create(spec);
+	else if (mustRebuild(current, spec)) {
 		plan.deleteTable();
 		plan.create(spec);
 	} else {
-		const renewed = mapsToRenew(standing.listing, spec);
-		const final = renewed.size === 0 ? spec : compileEntries(family, wish, standing, kernel, renewed);
-		plan.update(standing.listing, final ?? spec, kept.reset);
+		const renewed = mapsToRenew(current.listing, spec);
+		const final = renewed.size === 0 ? spec : compileEntries(family, wish, current, kernel, renewed);
+		plan.update(current.listing, final ?? spec, kept.reset);
 	}
 	return plan;
 }
@@ -94,10 +94,10 @@ function keepCounters(
 	entries: readonly RuleEntry[],
 	observed: readonly ObservedRule[],
 ): { entries: RuleEntry[]; reset: Set<string> } {
-	const standing = new Map(observed.map((one) => [entryKey(one), one]));
+	const current = new Map(observed.map((one) => [entryKey(one), one]));
 	const reset = new Set<string>();
 	const counted = entries.map((entry): RuleEntry => {
-		const old = standing.get(entryKey(entry));
+		const old = current.get(entryKey(entry));
 		const same = old !== undefined && sameRule(old.rule, entry.rule) ? old.counters : undefined;
 		if (entry.counters !== undefined && same !== undefined && !sameCounters(entry.counters, same)) {
 			reset.add(entryKey(entry));
@@ -119,11 +119,11 @@ function sameCounters(a: Counters, b: Counters): boolean {
 function compileEntries(
 	family: Family,
 	{ entries, answered }: Required<TableWish>,
-	standing: Standing | undefined,
+	current: CurrentTable | undefined,
 	{ countersInMaps }: KernelFacts,
 	fresh: ReadonlySet<string>,
 ): TableSpec | undefined {
-	const free = freeNames(new Set(standing?.listing.maps.keys() ?? []));
+	const free = freeNames(new Set(current?.listing.maps.keys() ?? []));
 	const chains: ChainItems[] = [];
 	for (const table of ["raw", "mangle"] as const) {
 		for (const chain of CHAINS[table]) {
@@ -131,7 +131,7 @@ function compileEntries(
 				.filter(({ rule }) => rule.table === table && rule.chain === chain)
 				.sort((a, b) => a.ordinal - b.ordinal);
 			const name = chainName(table, chain);
-			const old = (standing?.reading.lookups.get(name) ?? []).filter(({ map }) => !fresh.has(map));
+			const old = (current?.reading.lookups.get(name) ?? []).filter(({ map }) => !fresh.has(map));
 			const items = foldEntries(own, (item) =>
 				countersInMaps ? (reuse(item, old) ?? (deservesLookup(item) ? free(name) : undefined)) : undefined,
 			);
@@ -166,7 +166,7 @@ function freeNames(taken: ReadonlySet<string>): (chain: string) => string {
 }
 
 /** True if something about the table cannot be changed in place. */
-function mustRebuild({ listing }: Standing, spec: TableSpec): boolean {
+function mustRebuild({ listing }: CurrentTable, spec: TableSpec): boolean {
 	if (listing.flagged || listing.others.length > 0) return true;
 	const chainsDiffer = spec.chains.some(({ name, base }) => {
 		const old = listing.chains.get(name);
@@ -199,8 +199,8 @@ function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
 		if (haveSame(old.rules, rules)) continue;
 		for (const { map } of rules) {
 			const wanted = map === undefined ? undefined : maps.get(map);
-			const standing = map === undefined ? undefined : listing.maps.get(map);
-			if (wanted !== undefined && standing !== undefined && !sameContents(standing, wanted)) {
+			const current = map === undefined ? undefined : listing.maps.get(map);
+			if (wanted !== undefined && current !== undefined && !sameContents(current, wanted)) {
 				renew.add(wanted.set.name);
 			}
 		}
@@ -304,15 +304,15 @@ class ChangePlan implements Change {
 		const chain = baseOf(map.set.name);
 		const keep = new Set<ElementSpec>();
 		const gone: SetElement[] = [];
-		for (const standing of old.elements ?? []) {
+		for (const current of old.elements ?? []) {
 			const same = map.elements.find(
 				({ key, data, comment }) =>
-					sameBytes(standing.key, key) && sameBytes(standing.data, data) && standing.comment === comment,
+					sameBytes(current.key, key) && sameBytes(current.data, data) && current.comment === comment,
 			);
 			const stays =
-				same !== undefined && standing.counters !== undefined && !reset.has(`${chain} ${same.ordinal}`);
+				same !== undefined && current.counters !== undefined && !reset.has(`${chain} ${same.ordinal}`);
 			if (stays) keep.add(same);
-			else gone.push({ key: standing.key });
+			else gone.push({ key: current.key });
 		}
 		if (gone.length > 0) {
 			this.swap.push({ do: "delete elements", table: this.#table, set: map.set, elements: gone });

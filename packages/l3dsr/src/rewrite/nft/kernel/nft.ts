@@ -13,7 +13,7 @@ import { L3dsrError } from "../../../errors.ts";
 import { type Rule, sameValue } from "../../../model/rule.ts";
 import type { Ruleset } from "../../../model/ruleset.ts";
 import type { Datapath, ObserveOptions, Snapshot } from "../../datapath.ts";
-import { type Change, planChange, type Standing } from "../compile/change.ts";
+import { type Change, type CurrentTable, planChange } from "../compile/change.ts";
 import { RuleReader } from "../compile/comment.ts";
 import { listTable } from "../compile/listing.ts";
 import { missingTable, readTable, recounted } from "../compile/observe.ts";
@@ -34,10 +34,10 @@ export interface NftSnapshot extends Snapshot {
 }
 
 /** Both tables, read at one moment. */
-interface Standings {
+interface CurrentTables {
 	/** The snapshot that they were read from. */
 	readonly snapshot: TablesSnapshot;
-	readonly tables: { readonly [family in Family]: Standing | undefined };
+	readonly tables: { readonly [family in Family]: CurrentTable | undefined };
 	/** The rules whose answers the readings assume. */
 	readonly answered: readonly Rule[];
 }
@@ -51,7 +51,7 @@ export class NftDatapath implements Datapath {
 	readonly #readRule = new RuleReader();
 	readonly #memory = new TableMemory();
 	/** The last reading. While the generation is the same, only counters can differ from it. */
-	#last: Standings | undefined;
+	#last: CurrentTables | undefined;
 
 	/** `open` may open it in a network namespace other than this process's. */
 	constructor(open: () => Nftables = () => new Nftables()) {
@@ -66,10 +66,10 @@ export class NftDatapath implements Datapath {
 		using nftables = this.#open();
 		if (this.#last !== undefined && !sameValue(this.#last.answered, answered)) this.#last = undefined;
 		const known = oldCounters && this.#isCurrent(nftables) ? this.#last : undefined;
-		const standings = known ?? this.#recount(nftables) ?? this.#read(nftables, answered);
+		const current = known ?? this.#recount(nftables) ?? this.#read(nftables, answered);
 		const readings = FAMILIES.map(
 			(family) =>
-				standings.tables[family]?.reading ?? {
+				current.tables[family]?.reading ?? {
 					rules: [],
 					findings: missingTable(family, ofFamily(answered, family)),
 				},
@@ -78,12 +78,12 @@ export class NftDatapath implements Datapath {
 			rules: readings.flatMap(({ rules }) => rules),
 			findings: readings.flatMap(({ findings }) => findings),
 			...(known === undefined ? {} : { oldCounters: true }),
-			change: async (desired, own) => this.#change(desired, after(standings, own)),
+			change: async (desired, own) => this.#change(desired, after(current, own)),
 		};
 	}
 
 	/** Plans again after each attempt; throws DATAPATH_CHANGED only if others keep changing our tables. */
-	#change(desired: Ruleset & Answered, observed: Standings): void {
+	#change(desired: Ruleset & Answered, observed: CurrentTables): void {
 		using nftables = this.#open();
 		for (const { rule, ordinal } of desired.entries) this.#readRule.expect(rule, ordinal);
 		if (changeOnce(nftables, desired, observed)) return;
@@ -104,52 +104,52 @@ export class NftDatapath implements Datapath {
 		return this.#last?.snapshot.generation === nftables.generation();
 	}
 
-	#recount(nftables: Nftables): Standings | undefined {
+	#recount(nftables: Nftables): CurrentTables | undefined {
 		if (this.#last === undefined) return undefined;
 		const { snapshot, tables, answered } = this.#last;
 		const counters = nftables.readCounters(snapshot);
 		if (counters === undefined) return undefined;
-		const standing = (family: Family): Standing | undefined => {
+		const currentOf = (family: Family): CurrentTable | undefined => {
 			const before = tables[family];
 			const at = snapshot.tables.findIndex((one) => one.family === tableOf(family).family);
 			const counted = counters[at];
 			if (before === undefined || counted === undefined) return before;
 			return { listing: before.listing, reading: recounted(before.reading, counted) };
 		};
-		return { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") }, answered };
+		return { snapshot, tables: { ipv4: currentOf("ipv4"), ipv6: currentOf("ipv6") }, answered };
 	}
 
-	#read(nftables: Nftables, answered: readonly Rule[]): Standings {
+	#read(nftables: Nftables, answered: readonly Rule[]): CurrentTables {
 		const snapshot = nftables.read(FAMILIES.map(tableOf), { memory: this.#memory });
 		const { tables } = snapshot;
 		this.#readRule.begin();
 		const before = this.#last;
-		const standing = (family: Family): Standing | undefined => {
+		const currentOf = (family: Family): CurrentTable | undefined => {
 			const contents = tables.find((one) => one.family === tableOf(family).family);
 			if (contents === undefined) return undefined;
 			const listing = listTable(contents, family, before?.tables[family]?.listing);
 			return { listing, reading: readTable(listing, this.#readRule, ofFamily(answered, family)) };
 		};
-		this.#last = { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") }, answered };
+		this.#last = { snapshot, tables: { ipv4: currentOf("ipv4"), ipv6: currentOf("ipv6") }, answered };
 		return this.#last;
 	}
 }
 
 /** The same tables in the generation after `own`, if `own` started from their generation. */
-function after(standings: Standings, own: GenerationStep | undefined): Standings {
-	const { snapshot } = standings;
-	if (own?.before !== snapshot.generation) return standings;
-	return { ...standings, snapshot: { ...snapshot, generation: own.after } };
+function after(current: CurrentTables, own: GenerationStep | undefined): CurrentTables {
+	const { snapshot } = current;
+	if (own?.before !== snapshot.generation) return current;
+	return { ...current, snapshot: { ...snapshot, generation: own.after } };
 }
 
 /**
- * False if our tables are not those that `standings` were read from; then nothing is changed. Without a `monitor`,
+ * False if our tables are not those that `current` were read from; then nothing is changed. Without a `monitor`,
  * any change of nf_tables counts as one of our tables.
  */
 function changeOnce(
 	nftables: Nftables,
 	desired: Ruleset & Answered,
-	{ snapshot: { generation }, tables }: Standings,
+	{ snapshot: { generation }, tables }: CurrentTables,
 	monitor?: RulesetMonitor,
 ): boolean {
 	const kernel = { countersInMaps: countersInMaps(nftables, desired, tables) };
@@ -198,7 +198,7 @@ function ignoringRefusal(work: () => void): void {
 	}
 }
 
-function countersInMaps(nftables: Nftables, desired: Ruleset, tables: Standings["tables"]): boolean {
+function countersInMaps(nftables: Nftables, desired: Ruleset, tables: CurrentTables["tables"]): boolean {
 	if (desired.entries.length === 0) return true;
 	const known = FAMILIES.some((family) =>
 		[...(tables[family]?.listing.maps.values() ?? [])].some(({ set }) => set.counters === true),
