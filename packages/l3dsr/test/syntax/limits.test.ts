@@ -8,6 +8,7 @@ import { L3dsrError, renderDiagnostic } from "../../src/errors.ts";
 import { parseConfig } from "../../src/syntax/config/parse-config.ts";
 import { conflictDiagnostics } from "../../src/syntax/config/service-conflicts.ts";
 import { collectServices, describeFinding, isFault, parseDsrConf } from "../../src/syntax/dsr-conf.ts";
+import { parseFleet } from "../../src/syntax/fleet/parse-fleet.ts";
 import { OTHER_FAMILY, readCommand } from "../../src/syntax/iptables/command-line.ts";
 import { NO_SERVICES, parseServices } from "../../src/syntax/iptables/names.ts";
 import { parseRestoreFile } from "../../src/syntax/iptables/restore-file.ts";
@@ -135,6 +136,15 @@ describe("l3dsr.yaml", () => {
 		assert.match(refusal(() => parseConfig(long, "f")).message, /the limit is 2097152$/);
 		const deep = refusal(() => parseConfig(`services: ${"[".repeat(100_000)}`, "f"));
 		assert.equal(deep.code, "CONFIG_SYNTAX");
+	});
+
+	test("with a long list at the margin is refused for that, not for its depth", () => {
+		const reals = Array.from({ length: 20_000 }, (_, n) => `{ name: r${n}, addresses: 10.1.0.1 }`);
+		const [first] = refusal(() =>
+			parseFleet(`vips: []\npools: { p: { reals: [\n${reals.join(",")} ] } }`, "f"),
+		).diagnostics;
+		assert.match(first?.message ?? "", /^flow sequence in block collection must be sufficiently indented/);
+		assert.deepEqual([first?.position?.line, first?.position?.column], [3, 1]);
 	});
 });
 

@@ -204,12 +204,30 @@ function parse(text: string, source: string, lineCounter: LineCounter): ReturnTy
 			hint: "is this the right file?",
 		});
 	}
+	const whole = parseOnStack(text, lineCounter);
+	if (whole !== undefined) return whole;
+	const start = parseOnStack(text.slice(0, START_LENGTH), lineCounter);
+	const fault = start?.errors.find(({ pos: [, end] }) => end < START_LENGTH);
+	if (start === undefined || fault === undefined)
+		throw new L3dsrError({ code: "CONFIG_SYNTAX", message: `${source} is nested too deeply` });
+	start.errors.splice(0, start.errors.length, fault);
+	return start;
+}
+
+/** When a whole file cannot be parsed, a fault in this many characters says why. */
+const START_LENGTH = 2000;
+
+/**
+ * Undefined if the stack is too small: the parser recurses for every level, of which a sensible file has six, and after
+ * some faults for every entry that follows.
+ */
+function parseOnStack(text: string, lineCounter: LineCounter): ReturnType<typeof parseDocument> | undefined {
+	lineCounter.lineStarts.length = 0;
 	try {
 		return parseDocument(text, { lineCounter, prettyErrors: false, version: "1.2" });
-	} catch (cause) {
-		// The parser recurses for every level; a sensible file has six.
-		if (!(cause instanceof RangeError)) throw cause;
-		throw new L3dsrError({ code: "CONFIG_SYNTAX", message: `${source} is nested too deeply` }, { cause });
+	} catch (error) {
+		if (error instanceof RangeError) return undefined;
+		throw error;
 	}
 }
 
