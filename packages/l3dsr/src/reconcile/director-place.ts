@@ -14,11 +14,23 @@ export function requirePlace(
 	present: readonly NamedInterface[],
 	{ ebpf }: Pick<Assignment, "ebpf">,
 ): void {
+	const named = new Map<string, string>();
 	for (const name of interfaces) {
 		const here = present.find((one) => one.name === name || one.alternativeNames.includes(name));
 		if (here === undefined) throw noInterface(name, present);
+		const other = named.get(here.name);
+		if (other !== undefined) throw oneInterface(name, other);
+		named.set(here.name, name);
 		if (ebpf.has(here.name)) requireOtherHook(here.name, hook, rulesAt);
 	}
+}
+
+function oneInterface(name: string, other: string): L3dsrError {
+	return new L3dsrError({
+		code: "CONFIG_BAD_VALUE",
+		message: `attach the director to ${name}: ${other} in director.interfaces is another name of the same interface`,
+		hint: `remove ${other} or ${name}`,
+	});
 }
 
 function noInterface(name: string, present: readonly NamedInterface[]): L3dsrError {

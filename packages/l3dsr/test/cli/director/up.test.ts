@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
-import { enterNetns, waitFor } from "../../../../../test/support/netns.ts";
+import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
 import { findAttachments, mapsOf } from "../../../src/balance/kernel/attachments.ts";
 import { HEADER, MAP } from "../../../src/balance/tables/layout.ts";
 import { l3dsr } from "../run-command.ts";
@@ -168,6 +168,11 @@ test("up explains why the director cannot use its interface, and changes nothing
 	assert.equal(
 		await refused(CONFIG.replace("dir0", "dir1")),
 		"error[CONFIG_BAD_VALUE]: attach the director to dir1: this host has no such interface\nhint: did you mean dir0?\n",
+	);
+	ip("link property add dev dir0 altname uplink0");
+	assert.equal(
+		await refused(CONFIG.replace("dir0", "[dir0, uplink0]")),
+		"error[CONFIG_BAD_VALUE]: attach the director to uplink0: dir0 in director.interfaces is another name of the same interface\nhint: remove dir0 or uplink0\n",
 	);
 	assert.match(
 		await refused(CONFIG.replace("open-checksums: accept", "open-checksums: refuse")),
