@@ -133,6 +133,17 @@ describe("the agent's HTTP process", () => {
 		const first = await local("/v1/fleet");
 		const again = await local("/v1/fleet", { "if-none-match": first.headers.etag ?? "" });
 		assert.deepEqual([again.status, again.body], [304, ""]);
+		for (const known of [`W/${first.headers.etag}`, `"other", ${first.headers.etag}`, "*"])
+			assert.equal((await local("/v1/fleet", { "if-none-match": known })).status, 304, known);
+		assert.equal((await local("/v1/fleet", { "if-none-match": '"other"' })).status, 200);
+		for (const refused of ["gzip;q=0", "gzip; q=0.0", "br, gzip ;q=0, deflate", "br"]) {
+			const plain = await local("/v1/status", { "accept-encoding": refused });
+			assert.equal(plain.headers["content-encoding"], undefined, refused);
+		}
+		for (const accepted of ["gzip;q=0.5", "br;q=0, GZIP"]) {
+			const small = await local("/v1/status", { "accept-encoding": accepted });
+			assert.equal(small.headers["content-encoding"], "gzip", accepted);
+		}
 		const zipped = await local("/v1/status", { "accept-encoding": "gzip" });
 		assert.equal(zipped.headers["content-encoding"], "gzip");
 		assert.equal(

@@ -168,14 +168,14 @@ async function send(
 	response.setHeader("vary", "accept-encoding, authorization");
 	if (status === 200) {
 		response.setHeader("etag", content.etag);
-		if (request.headers["if-none-match"]?.split(/\s*,\s*/).includes(content.etag) === true) {
+		if (isKnown(request.headers["if-none-match"] ?? "", content.etag)) {
 			response.writeHead(304).end();
 			return;
 		}
 	}
 	const zipped =
 		content.bytes.length > 1024 &&
-		/\bgzip\b(?!;q=0(\.0*)?\b)/.test(request.headers["accept-encoding"]?.toString() ?? "");
+		/\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers["accept-encoding"]?.toString() ?? "");
 	const bytes = !zipped
 		? content.bytes
 		: content instanceof Answer
@@ -188,4 +188,9 @@ async function send(
 		...(zipped ? { "content-encoding": "gzip" } : {}),
 	});
 	response.end(request.method === "HEAD" ? undefined : bytes);
+}
+
+/** RFC 9110, 13.1.2: `*` is any; tags are compared weakly, because a proxy that compresses an answer marks its tag. */
+function isKnown(ifNoneMatch: string, etag: string): boolean {
+	return ifNoneMatch.split(",").some((one) => ["*", etag].includes(one.trim().replace(/^W\//, "")));
 }
