@@ -41,7 +41,7 @@ const OF_NETWORK: ReadonlySet<CauseKind> = new Set(["vip-addresses", "network"])
 export interface CauseInput {
 	readonly observed: Pick<ObservedHost, "state" | "snapshot">;
 	readonly drift: readonly Finding[];
-	/** One transaction deleted tables of ours and of others. */
+	/** One transaction deleted several tables, and one of ours among them. */
 	readonly flushed: boolean;
 	/** The programs of an interface on which ours run have changed. */
 	readonly programGone: boolean;

@@ -1,5 +1,5 @@
 /** Who may have changed a host, judged by the running processes. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 
 /**
  * What was found changed: the rules, all of them on an interface with an eBPF program, the addresses on `lo`,
@@ -78,7 +78,10 @@ export function runningPrograms(): Set<string> {
 	return names;
 }
 
-/** `net:[4026531840]` */
-function networkNamespace(process: string): string {
-	return readlinkSync(`/proc/${process}/ns/net`);
+/**
+ * A number for the network namespace of a process. Not from /proc/PID/ns/net, which is closed to a process with fewer
+ * capabilities, as the unit of the agent has: each namespace has its own files below /proc/PID/net.
+ */
+function networkNamespace(process: string): number {
+	return statSync(`/proc/${process}/net/dev`).ino;
 }

@@ -144,6 +144,19 @@ test("nft flush ruleset: one repair, and the record says that everything of nfta
 	assert.deepEqual(new Set(drift.map(({ kind }) => kind)), new Set(["guard", "rule-missing"]));
 });
 
+test("nft flush ruleset is named also where nftables has nothing but our tables", async () => {
+	const { cause } = await repairWith(
+		"datapath: nft",
+		() => {
+			for (const line of run("nft", "list tables").split("\n").filter(Boolean))
+				if (!line.endsWith(" l3dsr")) run("nft", `delete ${line}`);
+			run("nft", "flush ruleset");
+		},
+		{ said: [/^a rule of web is missing$/] },
+	);
+	assert.equal(cause.kind, "ruleset-flushed", JSON.stringify(cause));
+});
+
 test("a container that starts and a renewed lease are not the cause, nor is a process with the number of another", async () => {
 	writeFileSync(config, `datapath: nft\n${SERVICES}`);
 	layOut();

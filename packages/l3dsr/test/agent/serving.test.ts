@@ -1,5 +1,6 @@
 /** The agent's HTTP side as a person or Prometheus uses it. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,6 +41,17 @@ async function answerOf(path: string, port?: number): Promise<{ status: number; 
 	);
 }
 
+/** Takes the VIP away (RTM_DELADDR, struct ifaddrmsg, IFA_LOCAL), under another name, and stays. */
+const KEEPALIVED = `
+import socket, struct, sys
+open("/proc/self/comm", "w").write("keepalived")
+link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+link.bind((0, 0))
+body = struct.pack("=BBBBI", 2, 32, 0, 0, 1) + struct.pack("=HH4s", 8, 2, bytes([192, 0, 2, 10]))
+link.send(struct.pack("=IHHII", 16 + len(body), 21, 1, 1, 0) + body)
+sys.stdin.read()
+`;
+
 test("an agent serves state, findings and metrics, and changes its address when its file does", async () => {
 	writeFileSync(config, SERVICES + listen(9470));
 	await using agent = await AgentProcess.start(config);
@@ -79,7 +91,7 @@ test("an agent serves state, findings and metrics, and changes its address when 
 	await assert.rejects(fetch(url("/v1/status")));
 });
 
-test("with the capabilities that the unit keeps, an agent maintains the host and serves", async () => {
+test("with the capabilities that the unit keeps, an agent maintains the host, names who changed it, and serves", async () => {
 	const unit = readFileSync(new URL("../../../../systemd/l3dsr-agent.service", import.meta.url), "utf8");
 	const [, names = ""] = /^CapabilityBoundingSet=(.+)$/m.exec(unit) ?? [];
 	const left = names.split(" ").map((name) => `+${name.replace("CAP_", "").toLowerCase()}`);
@@ -93,6 +105,12 @@ test("with the capabilities that the unit keeps, an agent maintains the host and
 	});
 	assert.equal((await answerOf("/v1/status", 9472)).status, 200);
 	assert.deepEqual(agent.said, []);
+	// A daemon with all capabilities, as root has them, is named too.
+	const daemon = spawn("python3", ["-c", KEEPALIVED], { stdio: ["pipe", "ignore", "inherit"] });
+	const { cause } = await agent.until("repaired");
+	assert.equal(cause.by?.program, "keepalived");
+	assert.match(cause.suspects[0] ?? "", /^keepalived is running/);
+	daemon.kill();
 	chmodSync(folder, 0o755);
 	const asMember = ["--reuid=nobody", "--regid=nogroup", "--groups=daemon"];
 	const curl = ["curl", "-sS", "--unix-socket", inRun, "http://l3dsr/v1/status"];

@@ -7,7 +7,7 @@ export interface HostEvent {
 	/** Who made the change, if the kernel tells. */
 	readonly change?: ReportedChange;
 	readonly link?: LinkEvent;
-	/** One nf_tables transaction deleted tables of ours and of others. */
+	/** One nf_tables transaction deleted several tables, and one of ours among them. */
 	readonly flushed?: true;
 	/** Programs were attached, detached or replaced. */
 	readonly programs?: true;

@@ -5,13 +5,15 @@ import type { EventHandler, EventReader } from "./event.ts";
 
 const OWN_TABLE = "l3dsr";
 
+const NOTHING_DELETED = { own: 0, others: 0 };
+
 /** Reports changes in this network namespace until disposed of. Throws NftablesError. */
 export function monitorRuleset(report: EventHandler): EventReader {
 	using opened = new DisposableStack();
 	const monitor = opened.use(new RulesetMonitor({ detail: "tables" }));
 	let concerned = false;
 	/** Tables deleted by the transaction that is being reported. */
-	let deleted = { own: false, others: false };
+	let deleted = NOTHING_DELETED;
 	const read = (): void => {
 		for (const event of monitor.read()) {
 			if (event.kind === "lost") {
@@ -20,7 +22,8 @@ export function monitorRuleset(report: EventHandler): EventReader {
 			} else if (event.kind !== "generation") {
 				concerned ||= isAboutOurs(event);
 				if (event.kind === "table" && event.change === "deleted") {
-					deleted = isAboutOurs(event) ? { ...deleted, own: true } : { ...deleted, others: true };
+					const { own, others } = deleted;
+					deleted = isAboutOurs(event) ? { own: own + 1, others } : { own, others: others + 1 };
 				}
 			} else {
 				// The kernel reports each object of a transaction first, and at the end the process that committed it.
@@ -29,12 +32,12 @@ export function monitorRuleset(report: EventHandler): EventReader {
 					const name = program === undefined ? {} : { program };
 					report({
 						trigger: "ruleset",
-						...(deleted.own && deleted.others ? { flushed: true } : {}),
+						...(deleted.own > 0 && deleted.own + deleted.others > 1 ? { flushed: true } : {}),
 						...(by === undefined ? {} : { change: { on: "ruleset", process: by, ...name } }),
 					});
 				}
 				concerned = false;
-				deleted = { own: false, others: false };
+				deleted = NOTHING_DELETED;
 			}
 		}
 	};
