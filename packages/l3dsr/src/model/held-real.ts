@@ -1,5 +1,5 @@
 /** Real servers that the operator of one director has taken out of use there, overriding the fleet. Pure. */
-import type { Fleet, RealState } from "./fleet.ts";
+import { type Fleet, type RealState, usePool } from "./fleet.ts";
 
 /** By name, because the fleet may lose the real server and get it back. */
 export interface RealName {
@@ -33,6 +33,17 @@ export function withHeld(fleet: Fleet, held: readonly HeldReal[]): Fleet {
 			}),
 		})),
 	};
+}
+
+/** Names of the pools whose last real server that takes new flows is held in `after` and was not in `before`. */
+export function emptiedPools(
+	fleet: Fleet,
+	{ before, after }: { readonly before: readonly HeldReal[]; readonly after: readonly HeldReal[] },
+): string[] {
+	const serving = (held: readonly HeldReal[]) =>
+		withHeld(fleet, held).pools.filter((pool) => usePool(pool, []).serves.includes(true));
+	const left = new Set(serving(after).map(({ name }) => name));
+	return serving(before).flatMap(({ name }) => (left.has(name) ? [] : [name]));
 }
 
 export function sameReal(a: RealName, b: RealName): boolean {

@@ -5,7 +5,14 @@ import { observeKeeping } from "../../host/hold.ts";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import { explaining } from "../../inspect/failure-text.ts";
 import type { RealState } from "../../model/fleet.ts";
-import { type HeldReal, type HoldOutcome, holdOutcome, holdReals, realText } from "../../model/held-real.ts";
+import {
+	emptiedPools,
+	type HeldReal,
+	type HoldOutcome,
+	holdOutcome,
+	holdReals,
+	realText,
+} from "../../model/held-real.ts";
 import type { Step } from "../../plan/host-state.ts";
 import { heldTarget, planHold } from "../../reconcile/hold-reals.ts";
 import { loadConfiguration } from "../../sources/configuration.ts";
@@ -84,7 +91,13 @@ async function hold(
 			steps: change.steps.map(stepRecord),
 			keeping: observeKeeping(),
 		});
-	} else for (const one of outcomes) stdout.write(`${outcomeText(one, state, change.runs)}\n`);
+	} else {
+		for (const one of outcomes) stdout.write(`${outcomeText(one, state, change.runs)}\n`);
+		for (const pool of emptiedPools(loaded.fleet, { before, after }))
+			context.stderr.write(
+				`warning: no real server of pool ${pool} is left for new flows on this host: new connections fail\n`,
+			);
+	}
 	return outcomes.some(({ kind }) => kind === "fleet") ? EXIT.failed : EXIT.done;
 }
 

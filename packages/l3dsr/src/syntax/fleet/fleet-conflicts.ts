@@ -139,7 +139,9 @@ function vipConflicts(vip: FleetVip, index: number, { pools }: Fleet, place: Pla
 
 function unknownPool({ pool }: FleetService, pools: readonly Pool[], position: Position): Diagnostic {
 	const names = pools.map(({ name }) => name);
-	const hint = didYouMean(pool, names) ?? `pools here are ${names.join(", ") || "none"}`;
+	const known =
+		names.length === 0 ? "add it under pools: in this file" : `pools here are ${names.join(", ")}`;
+	const hint = didYouMean(pool, names) ?? known;
 	return { code: "CONFIG_BAD_VALUE", message: `there is no pool ${pool}`, position, hint };
 }
 

@@ -13,7 +13,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 export function readDuration(text: string): Reading<number> {
 	const [, unit] = /(ms|s|m|h)$/.exec(text) ?? [];
 	if (!DURATION_PATTERN.test(text) || unit === undefined) {
-		const bare = /^[0-9]+(\.[0-9]+)?$/.test(text);
+		const bare = /^[0-9]+(\.[0-9]+)?$/.test(text) && Number(text) > 0;
 		return bad(
 			`"${text}" is not a duration, expected a number and ms, s, m or h`,
 			bare ? `write ${text}s or ${text}ms` : undefined,

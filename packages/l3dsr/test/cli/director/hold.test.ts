@@ -72,6 +72,21 @@ test("a real server is drained, disabled and enabled at once, and up keeps that 
 	await l3dsr("down");
 });
 
+test("taking the last real server of a pool out of use is done, with a warning", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	const two = await stage.l3dsr("drain", "a1", "a2");
+	assert.deepEqual([two.exitCode, two.stderr], [0, ""]);
+	const warning =
+		"warning: no real server of pool front is left for new flows on this host: new connections fail\n";
+	assert.equal((await stage.l3dsr("drain", "a3", "-n")).stderr, warning);
+	const last = await stage.l3dsr("disable", "a3");
+	assert.deepEqual([last.exitCode, last.stderr], [0, warning]);
+	assert.equal((await stage.l3dsr("disable", "a1")).stderr, "");
+	assert.equal((await stage.l3dsr("enable", "a1", "a2", "a3")).stderr, "");
+	await l3dsr("down");
+});
+
 test("a disabled real server stays disabled when the director starts again", async () => {
 	using stage = new Stage();
 	const before = await stage.l3dsr("disable", "a2");
