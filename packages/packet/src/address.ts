@@ -42,17 +42,25 @@ export function addressFromBytes(bytes: ArrayLike<number>): Address {
 
 /** A dotted quad of four decimal numbers without leading zeros; else undefined. */
 export function parseIpv4(text: string): Address | undefined {
-	const parts = text.split(".");
-	if (parts.length !== 4) return undefined;
 	const bytes: number[] = [];
-	for (const part of parts) {
-		if (!/^(0|[1-9]\d{0,2})$/.test(part)) return undefined;
-		const byte = Number(part);
-		if (byte > 255) return undefined;
-		bytes.push(byte);
+	/** The number so far; undefined before its first digit. */
+	let byte: number | undefined;
+	for (let at = 0; at <= text.length; at++) {
+		const digit = text.charCodeAt(at) - ZERO;
+		if (digit >= 0 && digit <= 9) {
+			if (byte === 0) return undefined;
+			byte = 10 * (byte ?? 0) + digit;
+			if (byte > 255) return undefined;
+		} else {
+			if (byte === undefined || (at < text.length && text[at] !== ".")) return undefined;
+			bytes.push(byte);
+			byte = undefined;
+		}
 	}
-	return addressFromBytes(bytes);
+	return bytes.length === 4 ? addressFromBytes(bytes) : undefined;
 }
+
+const ZERO = 0x30;
 
 /** The text forms of RFC 4291 section 2.2 (with embedded IPv4, without a zone); else undefined. */
 export function parseIpv6(text: string): Address | undefined {
@@ -109,6 +117,9 @@ export function prefixOf(address: Address, length: number): Prefix {
 	}
 	if (length === addressBits(address.family)) return Object.freeze({ address, length });
 	const mask = maskBytes(address.family, length);
+	if (address.bytes.every((byte, index) => (byte & (mask[index] ?? 0)) === byte)) {
+		return Object.freeze({ address, length });
+	}
 	const bytes = address.bytes.map((byte, index) => byte & (mask[index] ?? 0));
 	return Object.freeze({ address: addressFromBytes(bytes), length });
 }
@@ -120,10 +131,11 @@ export function prefixText({ address, length }: Prefix): string {
 
 /** The netmask of a prefix length, in network order. */
 export function maskBytes(family: Family, length: number): number[] {
-	return Array.from({ length: addressBits(family) / 8 }, (_, index) => {
-		const bits = Math.min(8, Math.max(0, length - index * 8));
-		return (0xff00 >> bits) & 0xff;
-	});
+	const bytes: number[] = [];
+	for (let bits = length; bytes.length < addressBits(family) / 8; bits -= 8) {
+		bytes.push((0xff00 >> Math.min(8, Math.max(0, bits))) & 0xff);
+	}
+	return bytes;
 }
 
 export function prefixContains(prefix: Prefix, address: Address): boolean {
