@@ -151,16 +151,7 @@ function parsePrefixes(
 ): (PrefixMatch | undefined)[] {
 	if (given?.value === undefined) return [undefined];
 	const { value, negated } = given;
-	const parts: Word[] = [];
-	for (let start = 0; ; ) {
-		const comma = value.text.indexOf(",", start);
-		const tail = tailOf(value, start);
-		const text = comma < 0 ? tail.text : tail.text.slice(0, comma - start);
-		const length = value.verbatim ? Math.max(1, text.length) : tail.position.length;
-		parts.push({ ...tail, text, position: { ...tail.position, length } });
-		if (comma < 0) break;
-		start = comma + 1;
-	}
+	const parts = value.text.includes(",") ? partsOf(value) : [value];
 	if (negated && parts.length > 1) {
 		problems.add(
 			"RULE_CONFLICT",
@@ -178,6 +169,20 @@ function parsePrefixes(
 		matches.push(prefix.length === 0 ? undefined : { prefix, negated });
 	}
 	return matches;
+}
+
+/** The parts of a list, between commas. */
+function partsOf(list: Word): Word[] {
+	const parts: Word[] = [];
+	for (let start = 0; ; ) {
+		const comma = list.text.indexOf(",", start);
+		const tail = tailOf(list, start);
+		const text = comma < 0 ? tail.text : tail.text.slice(0, comma - start);
+		const length = list.verbatim ? Math.max(1, text.length) : tail.position.length;
+		parts.push({ ...tail, text, position: { ...tail.position, length } });
+		if (comma < 0) return parts;
+		start = comma + 1;
+	}
 }
 
 /** `address`, `address/length`, `address/netmask`; for IPv4 also `10/8`, which iptables pads. */
@@ -199,14 +204,14 @@ function parsePrefix(word: Word, family: Family, problems: Problems): Prefix | u
 		return undefined;
 	}
 	if (slash < 0) return prefixOf(address, addressBits(family));
-	const mask = tailOf(word, slash + 1);
-	const length = parseMask(mask.text, family);
+	const mask = word.text.slice(slash + 1);
+	const length = parseMask(mask, family);
 	if (length === undefined) {
 		problems.add(
 			"RULE_BAD_VALUE",
-			`invalid mask \`${mask.text}' specified`,
-			mask.position,
-			maskHint(mask.text, parse),
+			`invalid mask \`${mask}' specified`,
+			tailOf(word, slash + 1).position,
+			maskHint(mask, parse),
 		);
 		return undefined;
 	}

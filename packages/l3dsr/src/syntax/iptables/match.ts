@@ -84,7 +84,7 @@ export function numberValue(
 	given: Given & { readonly value: Word },
 	context: MatchContext,
 	most: number,
-	hint?: string,
+	hint?: (text: string) => string | undefined,
 ): number | undefined {
 	const number = parseStrtoul(given.value.text);
 	if (number !== undefined && number <= most) return number;
@@ -92,7 +92,7 @@ export function numberValue(
 		"RULE_BAD_VALUE",
 		`${context.module}: bad value for option "${optionName(given.option)}", or out of range (0-${most}).`,
 		given.value.position,
-		hint,
+		hint?.(given.value.text),
 	);
 }
 

@@ -58,7 +58,7 @@ const DSCP: MatchSyntax<"dscp"> = {
 			}
 			return { kind: "dscp", dscp, negated: one.negated };
 		}
-		const value = numberValue(one, context, 63, dscpHint(one.value.text));
+		const value = numberValue(one, context, 63, dscpHint);
 		return value !== undefined && isDscp(value)
 			? { kind: "dscp", dscp: value, negated: one.negated }
 			: undefined;

@@ -201,11 +201,7 @@ export function scanOptions<Owner>(
 		} else if (text.length > 1 && text.startsWith("-")) {
 			for (let i = 1; i < text.length; i++) {
 				const letter = text[i] ?? "";
-				const at = {
-					...word,
-					text: `-${letter}`,
-					position: i === 1 && text.length === 2 ? word.position : partOf(word, i, 1),
-				};
+				const at = text.length === 2 ? word : { ...word, text: `-${letter}`, position: partOf(word, i, 1) };
 				const found = findOption(target.offers(), (set) => set.short(letter));
 				if (found === undefined) {
 					unknown(`-${letter}`, at);
