@@ -112,13 +112,12 @@ export function named<const N extends Readonly<Record<string, number>>>(
 	names: N,
 	number: Codec<number> = be32,
 ): Codec<keyof N & string> {
-	const byNumber = new Map<number, keyof N & string>(
-		Object.entries(names).map(([name, value]) => [value, name]),
-	);
+	let byNumber: ReadonlyMap<number, keyof N & string> | undefined;
 	return {
 		write: (writer, value) => number.write(writer, names[value] ?? 0),
 		read(bytes, from, to) {
 			const value = number.read(bytes, from, to);
+			byNumber ??= new Map(Object.entries(names).map(([name, one]) => [one, name]));
 			const name = byNumber.get(value);
 			if (name === undefined) throw new UnreadableError(`number ${value} has no name`);
 			return name;
@@ -131,10 +130,10 @@ export function knownFlags<const N extends Readonly<Record<string, number>>>(
 	names: N,
 ): Codec<readonly (keyof N & string)[]> {
 	const exact = flags(names);
-	const known = Object.values(names).reduce((sum, bit) => sum | bit, 0);
 	return {
 		write: exact.write,
 		read(bytes, from, to) {
+			const known = Object.values(names).reduce((sum, bit) => sum | bit, 0);
 			const masked = Buffer.alloc(4);
 			masked.writeUInt32BE((be32.read(bytes, from, to) & known) >>> 0);
 			return exact.read(masked, 0, 4);
@@ -150,7 +149,7 @@ export function flags<const N extends Readonly<Record<string, number>>>(
 	names: N,
 	number: Codec<number> = be32,
 ): Codec<readonly (keyof N & string)[]> {
-	const all: (keyof N & string)[] = Object.keys(names).sort((a, b) => (names[a] ?? 0) - (names[b] ?? 0));
+	let all: readonly (keyof N & string)[] | undefined;
 	return {
 		write: (writer, value) =>
 			number.write(
@@ -159,6 +158,7 @@ export function flags<const N extends Readonly<Record<string, number>>>(
 			),
 		read(bytes, from, to) {
 			const value = number.read(bytes, from, to);
+			all ??= Object.keys(names).sort((a, b) => (names[a] ?? 0) - (names[b] ?? 0));
 			const set = all.filter((name) => (value & (names[name] ?? 0)) !== 0);
 			const known = set.reduce((sum, name) => sum | (names[name] ?? 0), 0);
 			if (known !== value) throw new UnreadableError(`flags 0x${(value & ~known).toString(16)} have no name`);
@@ -193,30 +193,54 @@ type Attributes<T> = { readonly [K in keyof T]-?: Attribute<Exclude<T[K], undefi
  * Attributes by name. Undefined values are not written; attributes that `table` does not list are skipped.
  */
 export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
-	const entries = Object.entries<Attribute<unknown>>(table);
-	const byType = new Map(entries.map(([name, one]) => [one.type, { name, ...one }]));
-	const fallbacks = Object.fromEntries(
-		entries.flatMap(([name, { absent }]) => (absent === undefined ? [] : [[name, absent]])),
-	);
+	// Each part is made when it is first needed: a command uses a third of the tables.
+	let entries: readonly (readonly [name: string, Attribute<unknown>])[] | undefined;
+	const all = (): NonNullable<typeof entries> => {
+		entries ??= Object.entries<Attribute<unknown>>(table);
+		return entries;
+	};
+	let reading: { readonly byType: ReadonlyMap<number, Named>; readonly absent: object } | undefined;
 	return {
 		nested: true,
-		names: new Map(entries.map(([name, { type }]) => [type, name])),
+		get names() {
+			return new Map(all().map(([name, { type }]) => [type, name]));
+		},
 		write(writer, value) {
 			const given: { readonly [name: string]: unknown } = value as never; // the keys of `value` are those of the table
-			for (const [name, { type, codec, absent, always }] of entries) {
+			for (const [name, { type, codec, absent, always }] of all()) {
 				const one = given[name];
 				if (one === undefined || (one === absent && always !== true)) continue;
 				writeAttribute(writer, type, codec, one);
 			}
 		},
 		read(bytes, from, to) {
-			const value: { [name: string]: unknown } = { ...fallbacks };
+			reading ??= readingOf(all());
+			const { byType, absent } = reading;
+			const value: { [name: string]: unknown } = { ...absent };
 			eachAttribute(bytes, from, to, (type, first, last) => {
 				const one = byType.get(type);
 				if (one !== undefined) value[one.name] = one.codec.read(bytes, first, last);
 			});
 			return value as T; // each attribute's codec returns the type that the table declares
 		},
+	};
+}
+
+interface Named {
+	readonly name: string;
+	readonly codec: Codec<unknown>;
+}
+
+/** The attributes by number, and the values of those that are absent. */
+function readingOf(entries: readonly (readonly [name: string, Attribute<unknown>])[]): {
+	readonly byType: ReadonlyMap<number, Named>;
+	readonly absent: object;
+} {
+	return {
+		byType: new Map(entries.map(([name, { type, codec }]) => [type, { name, codec }])),
+		absent: Object.fromEntries(
+			entries.flatMap(([name, { absent }]) => (absent === undefined ? [] : [[name, absent]])),
+		),
 	};
 }
 

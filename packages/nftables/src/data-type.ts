@@ -75,7 +75,7 @@ export function dataTypeOf(id: number, bytes: number): DataType {
 		const parts: number[] = [];
 		for (let rest = id; rest > 0; rest = Math.floor(rest / 64)) parts.unshift(rest % 64);
 		// An integer in a concatenation has the size that the other parts leave.
-		const known = parts.map((one) => BY_ID.get(one));
+		const known = parts.map((one) => knownType(one));
 		const size = known.reduce((sum, one) => sum + (((one?.bytes ?? 0) + 3) & ~3), 0);
 		return {
 			...concatenation(...known.map((one) => one ?? integerType(Math.max(1, bytes - size)))),
@@ -83,11 +83,16 @@ export function dataTypeOf(id: number, bytes: number): DataType {
 			bytes,
 		};
 	}
-	const known = BY_ID.get(id);
+	const known = knownType(id);
 	if (known !== undefined && known.bytes === bytes) return known;
 	return { name: id === INTEGER_ID ? "integer" : `type ${id}`, id, bytes, order: "network" };
 }
 
-const BY_ID: ReadonlyMap<number, DataType> = new Map(
-	(Object.keys(TYPES) as DataTypeName[]).map((name) => [TYPES[name].id, dataType(name)]),
-);
+let typesById: ReadonlyMap<number, DataType> | undefined;
+
+function knownType(id: number): DataType | undefined {
+	typesById ??= new Map(
+		(Object.keys(TYPES) as DataTypeName[]).map((name) => [TYPES[name].id, dataType(name)]),
+	);
+	return typesById.get(id);
+}
