@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const root = process.argv[2] ?? fileURLToPath(new URL("..", import.meta.url));
 
-/** Maps layers of packages/l3dsr/src to the layers that they may import, besides themselves and errors.ts. */
+/** Maps layers of packages/l3dsr/src to the layers that they may import, besides themselves and OF_EVERY_LAYER. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	model: [],
 	syntax: ["model"],
@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Files that every layer may import. */
 const OF_EVERY_LAYER: ReadonlySet<string> = new Set(
-	["errors.ts", "json.ts", "printable.ts"].map((name) => `packages/l3dsr/src/${name}`),
+	["errors.ts", "json.ts", "once.ts", "printable.ts"].map((name) => `packages/l3dsr/src/${name}`),
 );
 
 /** Maps npm packages to the only places that may import them: a package, or `l3dsr/LAYER`. */

@@ -8,6 +8,7 @@ import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, type Rule, sameRule } from "../model/rule.ts";
 import type { Ruleset } from "../model/ruleset.ts";
+import { once } from "../once.ts";
 import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapaths } from "./assign.ts";
 import type {
 	DatapathFinding,
@@ -121,14 +122,6 @@ class ProgramSizes {
 
 function isSame(a: Rule, b: Rule | undefined): boolean {
 	return b !== undefined && sameRule(a, b);
-}
-
-function once<T>(ask: () => T): () => T {
-	let known: { readonly answer: T } | undefined;
-	return () => {
-		known ??= { answer: ask() };
-		return known.answer;
-	};
 }
 
 class CombinedDatapath implements HostDatapath {

@@ -73,11 +73,11 @@ const SHAPE: FileShape = {
 	name: "the configuration",
 	mappingAt: ([first, second]) => {
 		if (first === undefined) return { name: "the configuration", keys: Object.keys(configSchema.shape) };
-		if (first === "director") return { name: "director", keys: Object.keys(directorSchema.shape) };
+		if (first === "director") return { name: "director", keys: Object.keys(directorSchema().shape) };
 		if (first !== "agent") return { name: "a service", keys: Object.keys(serviceSchema.shape) };
 		return second === "tls"
-			? { name: "tls", keys: Object.keys(tlsSchema.shape) }
-			: { name: "agent", keys: Object.keys(agentSchema.shape) };
+			? { name: "tls", keys: Object.keys(tlsSchema().shape) }
+			: { name: "agent", keys: Object.keys(agentSchema().shape) };
 	},
 	meantBy: (key, value) => MEANT[key]?.(value),
 	singleValues: new Set(["name", "dscp", "mark", "real", "set-port", "vlan"]),
@@ -153,7 +153,7 @@ class ConfigReader {
 	#director(values: unknown): DirectorConfiguration | undefined {
 		const given = valueAt(values, "director");
 		if (given === undefined) return undefined;
-		const keys = directorSchema.safeParse(given);
+		const keys = directorSchema().safeParse(given);
 		const hasFleet = this.#document.at(["fleet"]) !== undefined;
 		return readDirector(this.#document, this.#values, keys.data, { source: this.#source, hasFleet });
 	}

@@ -1,7 +1,7 @@
 /**
  * The shape of l3dsr.yaml: one zod schema checks the file and generates the JSON Schema for editors
  * (docs/reference/l3dsr.schema.json). read-value.ts reads the values; the patterns here describe them to editors.
- * Loaded only if a file is read. `zod/mini` is a quarter of zod's size, and unused parts stay out of the bundle.
+ * Loaded only if a file is read; most files have neither a director nor an agent. `zod/mini` is a quarter of zod's size, and unused parts stay out of the bundle.
  */
 import { DSCP_CLASSES, MAX_PORT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import * as z from "zod/mini";
@@ -9,6 +9,7 @@ import { DATAPATH_CHOICES, HOOKS } from "../../model/configuration.ts";
 import { DIRECTOR_HOOKS, FLOW_MODES, FORWARD_MODES } from "../../model/director.ts";
 import { OPEN_CHECKSUM_CHOICES } from "../../model/open-checksums.ts";
 import { CHAINS, type Table } from "../../model/rule.ts";
+import { once } from "../../once.ts";
 import { MAX_VLAN, NAME_PATTERN } from "./read-value.ts";
 
 function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: unknown): T {
@@ -76,75 +77,81 @@ export const serviceSchema = z.strictObject({
 	),
 });
 
-export const directorSchema = z.strictObject({
-	interfaces: described(
-		z.union([wholeName(), some(wholeName())]),
-		"Where packets for the VIPs arrive. The program is attached to these interfaces.",
-	),
-	hook: described(
-		z.optional(z.enum(DIRECTOR_HOOKS)),
-		"Where the program sees packets. tc: for interfaces that cannot send at XDP, always with forward: kernel.",
-		"xdp",
-	),
-	forward: described(
-		z.optional(z.enum(FORWARD_MODES)),
-		"resolved: the program sends frames to the next hop. kernel: the kernel routes them (IP forwarding must be on).",
-		"resolved",
-	),
-	flows: described(
-		z.optional(z.enum(FLOW_MODES)),
-		"When flows are remembered: in slots that change, everywhere, or nowhere.",
-		"transition",
-	),
-	vlan: described(
-		z.optional(between(1, MAX_VLAN)),
-		"Packets for the VIPs carry this VLAN tag. Only with hook: xdp or xdp-generic.",
-	),
-	bleach: described(
-		z.optional(z.boolean()),
-		"Clear the DSCP of packets that come straight to a real server with a code of the fleet.",
-		false,
-	),
-	"open-checksums": described(
-		z.optional(z.enum(OPEN_CHECKSUM_CHOICES)),
-		"XDP on devices whose packets may come without their checksum (veth, virtio): refused, or accepted.",
-		"refuse",
-	),
-	state: described(
-		z.optional(z.string().check(z.minLength(1))),
-		"The file in which l3dsr drain and l3dsr disable keep what they set. Default: /var/lib/l3dsr/NAME.state.json, NAME that of the configuration without its ending.",
-	),
-});
+export const directorSchema = once(() =>
+	z.strictObject({
+		interfaces: described(
+			z.union([wholeName(), some(wholeName())]),
+			"Where packets for the VIPs arrive. The program is attached to these interfaces.",
+		),
+		hook: described(
+			z.optional(z.enum(DIRECTOR_HOOKS)),
+			"Where the program sees packets. tc: for interfaces that cannot send at XDP, always with forward: kernel.",
+			"xdp",
+		),
+		forward: described(
+			z.optional(z.enum(FORWARD_MODES)),
+			"resolved: the program sends frames to the next hop. kernel: the kernel routes them (IP forwarding must be on).",
+			"resolved",
+		),
+		flows: described(
+			z.optional(z.enum(FLOW_MODES)),
+			"When flows are remembered: in slots that change, everywhere, or nowhere.",
+			"transition",
+		),
+		vlan: described(
+			z.optional(between(1, MAX_VLAN)),
+			"Packets for the VIPs carry this VLAN tag. Only with hook: xdp or xdp-generic.",
+		),
+		bleach: described(
+			z.optional(z.boolean()),
+			"Clear the DSCP of packets that come straight to a real server with a code of the fleet.",
+			false,
+		),
+		"open-checksums": described(
+			z.optional(z.enum(OPEN_CHECKSUM_CHOICES)),
+			"XDP on devices whose packets may come without their checksum (veth, virtio): refused, or accepted.",
+			"refuse",
+		),
+		state: described(
+			z.optional(z.string().check(z.minLength(1))),
+			"The file in which l3dsr drain and l3dsr disable keep what they set. Default: /var/lib/l3dsr/NAME.state.json, NAME that of the configuration without its ending.",
+		),
+	}),
+);
 
 const filePath = matching(/^\//);
 
-export const tlsSchema = z.strictObject({
-	certificate: described(
-		filePath,
-		"A file of PEM: the certificate, and behind it those that lead to the root.",
-	),
-	key: described(filePath, "A file of PEM: the key of the certificate."),
-});
+export const tlsSchema = once(() =>
+	z.strictObject({
+		certificate: described(
+			filePath,
+			"A file of PEM: the certificate, and behind it those that lead to the root.",
+		),
+		key: described(filePath, "A file of PEM: the key of the certificate."),
+	}),
+);
 
-export const agentSchema = z.strictObject({
-	listen: described(
-		z.optional(z.union([z.string(), z.array(z.string())])),
-		"Where the agent serves HTTP: ADDRESS:PORT, [IPV6-ADDRESS]:PORT, or the path of a Unix socket. [] is nowhere. Absent: /run/l3dsr/agent.sock and 127.0.0.1:9470.",
-	),
-	hosts: described(
-		z.optional(z.union([z.string(), z.array(z.string())])),
-		"Names by which clients call this host, beside its own host name, localhost and addresses.",
-	),
-	tls: described(z.optional(tlsSchema), "HTTPS instead of HTTP, on TCP."),
-	"token-file": described(
-		z.optional(filePath),
-		"A file whose first line is the token that clients of TCP must send (Authorization: Bearer TOKEN).",
-	),
-	user: described(
-		z.optional(matching(/^[a-z_][a-z0-9_-]{0,31}$/)),
-		"Whom the process that speaks HTTP runs as. Absent: l3dsr, or nobody where there is no such user.",
-	),
-});
+export const agentSchema = once(() =>
+	z.strictObject({
+		listen: described(
+			z.optional(z.union([z.string(), z.array(z.string())])),
+			"Where the agent serves HTTP: ADDRESS:PORT, [IPV6-ADDRESS]:PORT, or the path of a Unix socket. [] is nowhere. Absent: /run/l3dsr/agent.sock and 127.0.0.1:9470.",
+		),
+		hosts: described(
+			z.optional(z.union([z.string(), z.array(z.string())])),
+			"Names by which clients call this host, beside its own host name, localhost and addresses.",
+		),
+		tls: described(z.optional(tlsSchema()), "HTTPS instead of HTTP, on TCP."),
+		"token-file": described(
+			z.optional(filePath),
+			"A file whose first line is the token that clients of TCP must send (Authorization: Bearer TOKEN).",
+		),
+		user: described(
+			z.optional(matching(/^[a-z_][a-z0-9_-]{0,31}$/)),
+			"Whom the process that speaks HTTP runs as. Absent: l3dsr, or nobody where there is no such user.",
+		),
+	}),
+);
 
 export const configSchema = z.strictObject({
 	datapath: described(
@@ -176,9 +183,9 @@ export const configSchema = z.strictObject({
 		"The fleet's table, fleet.yaml: this host serves every VIP with a pool that lists one of its addresses.",
 	),
 	director: described(
-		z.optional(directorSchema),
+		z.optional(z.lazy(directorSchema)),
 		"This host is a director: it sends the packets for the fleet's VIPs to real servers. Needs fleet.",
 	),
-	agent: described(z.optional(agentSchema), "Where the agent shows what it does, and to whom."),
+	agent: described(z.optional(z.lazy(agentSchema)), "Where the agent shows what it does, and to whom."),
 	services: described(z.optional(z.nullable(z.array(serviceSchema))), "The VIPs of this host."),
 });
