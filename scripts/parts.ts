@@ -5,7 +5,7 @@
  * PARTS combines them; each chunk becomes a function in the file of its part, as with CommonJS.
  */
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
 import { CHUNK_HEAD } from "./code-cache.ts";
 import { directImports } from "./direct-imports.ts";
@@ -83,6 +83,9 @@ export async function bundleParts(
 		format: "esm",
 		chunkNames: "[name]-[hash]",
 		external: ["koffi"],
+		// The modules of the same library: esbuild leaves out what is unused, a fifth, and the rest is one function. Those
+		// for Node are of CommonJS: all of them come, each a function.
+		alias: { yaml: join(root, "node_modules/yaml/browser/index.js") },
 		define: { "import.meta.url": "__url", "import.meta.dirname": "__dir" },
 		minifySyntax: true,
 		minifyWhitespace: true,

@@ -21,15 +21,15 @@ export class ConfigDocument {
 	readonly #document;
 	readonly #found: Diagnostic[] = [];
 	#readable: boolean;
-	/** The node of the latest lookup. */
-	#holder: { readonly path: readonly (string | number)[]; readonly node: Node | undefined };
+	/** What contains the value of the latest lookup. */
+	#holder: Holder;
 
 	/** `source`: the file's name as given. Faults in the YAML syntax are reported at once. */
 	constructor(text: string, source: string) {
 		this.#source = source;
 		this.#text = text;
 		this.#document = parse(text, source, this.#lines);
-		this.#holder = { path: [], node: this.#resolve(this.#document.contents) };
+		this.#holder = holderOf([], this.#resolve(this.#document.contents));
 		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
 		this.#readable = this.#document.errors.length === 0;
 		// A text without the sign has no alias; most have none, and a walk over all nodes takes its time.
@@ -79,23 +79,19 @@ export class ConfigDocument {
 	at(path: readonly (string | number)[]): Node | undefined {
 		const key = path.at(-1);
 		if (key === undefined) return this.#resolve(this.#document.contents);
-		const parent = this.#holderOf(path);
-		return isMap(parent) || isSeq(parent) ? this.#resolve(parent.get(key, true)) : undefined;
+		const { node, values } = this.#holderOf(path);
+		if (values !== undefined) return this.#resolve(values.get(key));
+		return isSeq(node) ? this.#resolve(node.get(key, true)) : undefined;
 	}
 
-	/**
-	 * The node that contains the path's last key. Cached, because the values of one service are read one after the
-	 * other.
-	 */
-	#holderOf(path: readonly (string | number)[]): Node | undefined {
+	/** Cached, because the values of one service are read one after the other; most of them are not there. */
+	#holderOf(path: readonly (string | number)[]): Holder {
 		const length = path.length - 1;
-		const holder = this.#holder;
-		const known = holder.path.length === length && holder.path.every((key, index) => key === path[index]);
-		if (!known) {
+		if (!holds(this.#holder, path, length)) {
 			const above = path.slice(0, length);
-			this.#holder = { path: above, node: this.at(above) };
+			this.#holder = holderOf(above, this.at(above));
 		}
-		return this.#holder.node;
+		return this.#holder;
 	}
 
 	/** The text of a scalar, or of each scalar in a list, as written, so that 010 and 0x10 stay as they are. */
@@ -195,6 +191,30 @@ export class ConfigDocument {
 	}
 }
 
+/** A node, and its values by key if it is a mapping. */
+interface Holder {
+	readonly path: readonly (string | number)[];
+	readonly node: Node | undefined;
+	readonly values: ReadonlyMap<unknown, unknown> | undefined;
+}
+
+function holderOf(path: Holder["path"], node: Node | undefined): Holder {
+	if (!isMap(node)) return { path, node, values: undefined };
+	const values = new Map<unknown, unknown>();
+	for (const { key, value } of node.items) {
+		const name = isScalar(key) ? key.value : key;
+		if (!values.has(name)) values.set(name, value);
+	}
+	return { path, node, values };
+}
+
+/** True if the holder's path is the first `length` keys of `path`. */
+function holds(holder: Holder, path: Holder["path"], length: number): boolean {
+	if (holder.path.length !== length) return false;
+	for (let at = length - 1; at >= 0; at--) if (holder.path[at] !== path[at]) return false;
+	return true;
+}
+
 /** Throws CONFIG_SYNTAX if the text is too long or too deeply nested to read. */
 function parse(text: string, source: string, lineCounter: LineCounter): ReturnType<typeof parseDocument> {
 	if (text.length > LIMITS.yamlLength) {
@@ -224,7 +244,8 @@ const START_LENGTH = 2000;
 function parseOnStack(text: string, lineCounter: LineCounter): ReturnType<typeof parseDocument> | undefined {
 	lineCounter.lineStarts.length = 0;
 	try {
-		return parseDocument(text, { lineCounter, prettyErrors: false, version: "1.2" });
+		// All that it warns of is an error to us.
+		return parseDocument(text, { lineCounter, prettyErrors: false, logLevel: "error", version: "1.2" });
 	} catch (error) {
 		if (error instanceof RangeError) return undefined;
 		throw error;
