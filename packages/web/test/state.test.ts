@@ -8,7 +8,7 @@ import { clock, duration, elapsed, exact, percent, scaled } from "../src/state/f
 import { checkText, poolsOf } from "../src/state/pools.ts";
 import { formatRoute, parseRoute } from "../src/state/route.ts";
 import { matchesFilter, rowsOf, sorted } from "../src/state/services.ts";
-import { Session, TOTAL } from "../src/state/session.ts";
+import { age, Session, TOTAL } from "../src/state/session.ts";
 import { LENGTH, Timeline } from "../src/state/timeline.ts";
 import { nearMisses, outcomeOf } from "../src/state/trace.ts";
 import { verdictOf } from "../src/state/verdict.ts";
@@ -74,6 +74,17 @@ describe("the timeline", () => {
 		assert.equal(timeline.times().length, 5);
 	});
 
+	test("begins again when the host's clock is set back, and does not wait until it is as late as before", () => {
+		const timeline = new Timeline();
+		timeline.add(7_200_000, sample(1));
+		timeline.add(7_201_000, sample(3));
+		timeline.add(3_600_000, sample(5));
+		assert.equal(timeline.rate("a"), null);
+		timeline.add(3_601_000, sample(9));
+		assert.deepEqual(timeline.rate("a"), { packets: 4, bits: 3200 });
+		assert.deepEqual(timeline.times(), [3600, 3601]);
+	});
+
 	test("sums only the rates that exist", () => {
 		const timeline = new Timeline();
 		const both = (a: number, b: number) => [...sample(a), { key: "b", packets: b, bytes: 0 }];
@@ -99,6 +110,17 @@ describe("the timeline", () => {
 
 describe("the session", () => {
 	const statusOf = (record: StatusRecord) => ({ kind: "status", record }) as const;
+
+	test("tells ages by the host's clock, however wrong the reader's is", () => {
+		const record = realServer();
+		for (const skewMs of [0, -3_600_000, 86_400_000]) {
+			const receivedMs = Date.parse(record.time) + skewMs;
+			const session = new Session(() => receivedMs);
+			session.receive(statusOf(record));
+			const time = new Date(Date.parse(record.time) - 4000).toISOString();
+			assert.equal(age(session.snapshot, time, receivedMs + 1500), 5500);
+		}
+	});
 
 	test("reports since when the agent is silent, and that it answers again", () => {
 		let nowMs = 5000;

@@ -28,6 +28,8 @@ export type Connection =
 export interface Snapshot {
 	readonly connection: Connection;
 	readonly status: StatusRecord | undefined;
+	/** When that status came, by this page's clock. */
+	readonly statusMs: number | undefined;
 	readonly findings: readonly FindingRecord[];
 	/** Newest first. */
 	readonly events: readonly EventRecord[];
@@ -36,6 +38,15 @@ export interface Snapshot {
 	readonly timeline: Timeline;
 	/** The latest important change, for screen readers. */
 	readonly announcement: string;
+}
+
+/**
+ * How long ago something happened at the host, in ms. `time` is by the host's clock, which may differ from the clock of
+ * this page by any amount; `nowMs` is by this page's.
+ */
+export function age({ status, statusMs }: Snapshot, time: string, nowMs: number): number {
+	if (status === undefined || statusMs === undefined) return 0;
+	return Date.parse(status.time) - Date.parse(time) + (nowMs - statusMs);
 }
 
 /** The maximum number of events kept. */
@@ -58,6 +69,7 @@ export class Session {
 		this.#snapshot = {
 			connection: { state: "connecting" },
 			status: undefined,
+			statusMs: undefined,
 			findings: [],
 			events: [],
 			heardMs: undefined,
@@ -107,7 +119,7 @@ function next(before: Snapshot, message: Message, nowMs: number): Snapshot {
 	const heard = { ...before, connection: { state: "live" }, heardMs: nowMs } as const;
 	switch (message.kind) {
 		case "status":
-			return { ...heard, status: message.record };
+			return { ...heard, status: message.record, statusMs: nowMs };
 		case "findings":
 			return { ...heard, findings: message.findings };
 		case "event":

@@ -39,9 +39,16 @@ export class Timeline {
 		this.#times = new Float64Array(length);
 	}
 
-	/** Adds the counters of one moment. Ignores a moment that is not later than the last one. */
+	/**
+	 * Adds the counters of one moment; ignores one that it already has. An earlier one means that the host's clock was set
+	 * back: its times cannot be compared with those before, so the timeline begins again.
+	 */
 	add(timeMs: number, samples: Iterable<Sample>): void {
-		if (timeMs <= this.#lastMs) return;
+		if (timeMs === this.#lastMs) return;
+		if (timeMs < this.#lastMs) {
+			this.#tracks.clear();
+			this.#moments = 0;
+		}
 		this.#lastMs = timeMs;
 		const at = this.#moments % this.length;
 		this.#times[at] = timeMs;

@@ -4,7 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { duration, NOTHING, scaled } from "../state/format.ts";
 import { formatRoute } from "../state/route.ts";
 import { census, rowsOf, type Tone } from "../state/services.ts";
-import { type Snapshot, TOTAL } from "../state/session.ts";
+import { age, type Snapshot, TOTAL } from "../state/session.ts";
 import { realsOf, repairsOf, verdictOf } from "../state/verdict.ts";
 import { Chart } from "./chart.tsx";
 import { Sign } from "./sign.tsx";
@@ -65,7 +65,7 @@ export function Glance({ snapshot, status, nowMs, live, brief }: GlanceProps): J
 				<Figure name="Repairs" value={String(repairs.total)} note={repairs.mostly ?? "none needed"} />
 				<Figure
 					name="Checked"
-					value={agent?.lastRun === undefined ? NOTHING : duration(nowMs - Date.parse(agent.lastRun.time))}
+					value={agent?.lastRun === undefined ? NOTHING : duration(age(snapshot, agent.lastRun.time, nowMs))}
 					note={agent === undefined ? "no agent" : "ago"}
 				/>
 			</div>

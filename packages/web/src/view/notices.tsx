@@ -26,7 +26,8 @@ export function Notices({ snapshot, nowMs, useToken }: NoticesProps): JSX.Elemen
 				>
 					{connection.why}.{" "}
 					{status === undefined ? "" : `What you see is from ${clock(Date.parse(status.time), nowMs)}. `}
-					Packets go on, they do not depend on the agent. On the host: <code>systemctl status l3dsr</code>
+					Packets go on, they do not depend on the agent. On the host:{" "}
+					<code>systemctl status l3dsr-agent</code>
 				</Notice>
 			)}
 			{status === undefined ? null : <AgentNotices status={status} nowMs={nowMs} />}

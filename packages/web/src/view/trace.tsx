@@ -112,7 +112,7 @@ async function answerOf(trace: Ask, fields: Fields): Promise<Answer> {
 		return { kind: "record", record: await trace(fields) };
 	} catch (error) {
 		if (error instanceof Refusal) return { kind: "refused", message: error.message, hint: error.hint };
-		return { kind: "refused", message: "the agent does not answer", hint: "systemctl status l3dsr" };
+		return { kind: "refused", message: "the agent does not answer", hint: "systemctl status l3dsr-agent" };
 	}
 }
 
