@@ -41,6 +41,8 @@ const OF_NETWORK: ReadonlySet<CauseKind> = new Set(["vip-addresses", "network"])
 export interface CauseInput {
 	readonly observed: Pick<ObservedHost, "state" | "snapshot">;
 	readonly drift: readonly Finding[];
+	/** Services that had been stopped, because IPv6 was disabled, can run again. */
+	readonly resumed: boolean;
 	/** One transaction deleted several tables, and one of ours among them. */
 	readonly flushed: boolean;
 	/** The programs of an interface on which ours run have changed. */
@@ -52,8 +54,8 @@ export interface CauseInput {
 }
 
 export function causeOf(input: CauseInput): Cause {
-	const { observed, drift, flushed, programGone, links, changes, running } = input;
-	const traces = tracesOf(observed, drift);
+	const { observed, drift, resumed, flushed, programGone, links, changes, running } = input;
+	const traces = resumed ? new Set<Trace>(["ipv6"]) : tracesOf(observed, drift, { known: true });
 	// A repair comes after a start: a program that is missing now was there before.
 	if (drift.some((one) => one.kind === "director-missing")) traces.add("program");
 	if (flushed && traces.delete("rules")) traces.add("everything-of-nft");

@@ -195,6 +195,7 @@ export class Keeper implements Disposable {
 		const wish = this.#configuration.applied?.wish;
 		if (wish === undefined) return false;
 		if (run.triggers.includes("ruleset")) await this.#restoreTables(lock);
+		const stoppedBefore = this.#verified?.desired.stopped.length ?? 0;
 		const applied = await this.#apply(wish, lock);
 		const verifiedMs = this.#now() - run.since;
 		const { plan, warnings } = applied;
@@ -213,6 +214,7 @@ export class Keeper implements Disposable {
 		const cause = causeOf({
 			observed,
 			drift,
+			resumed: desired.stopped.length < stoppedBefore,
 			flushed: run.evidence.flushed,
 			programGone: run.evidence.programs,
 			links: run.evidence.links,

@@ -157,6 +157,33 @@ test("nft flush ruleset is named also where nftables has nothing but our tables"
 	assert.equal(cause.kind, "ruleset-flushed", JSON.stringify(cause));
 });
 
+test("when nothing is left, and when IPv6 comes back, the record still names the cause", async () => {
+	writeFileSync(config, `datapath: nft\n${SERVICES}`);
+	layOut();
+	try {
+		await using agent = await AgentProcess.start(config);
+		const known = agent.records.length;
+		agent.child.kill("SIGSTOP");
+		run("nft", "flush ruleset");
+		ip("addr flush dev lo scope global");
+		agent.child.kill("SIGCONT");
+		const { cause, drift } = await agent.until("repaired", known);
+		assert.ok(drift.some(({ kind }) => kind === "address-missing"));
+		assert.equal(cause.kind, "ruleset-flushed", JSON.stringify(cause));
+		assert.match(cause.suspects[0] ?? "", /nft flush ruleset/);
+		for (const disabled of [1, 0]) {
+			const before = agent.records.length;
+			run("sysctl", "-qw", `net.ipv6.conf.lo.disable_ipv6=${disabled}`);
+			const told = await agent.until("repaired", before);
+			assert.equal(told.cause.kind, "ipv6", JSON.stringify(told));
+			assert.match(told.cause.suspects[0] ?? "", /^sysctl: net\.ipv6/);
+		}
+	} finally {
+		run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=0");
+		assert.equal((await l3dsr("down")).exitCode, 0);
+	}
+});
+
 test("a container that starts and a renewed lease are not the cause, nor is a process with the number of another", async () => {
 	writeFileSync(config, `datapath: nft\n${SERVICES}`);
 	layOut();

@@ -16,14 +16,21 @@ const OF_RULES: readonly Finding["kind"][] = [
 	"rule-superfluous",
 ];
 
+interface TraceOptions {
+	/** The host was as configured before, even if nothing of ours is left. */
+	readonly known?: boolean;
+}
+
 export function tracesOf(
 	{ state, snapshot }: Pick<ObservedHost, "state" | "snapshot">,
 	drift: readonly Finding[],
+	{ known = false }: TraceOptions = {},
 ): Set<Trace> {
 	const traces = new Set<Trace>();
 	const { guard, findings, rules } = state;
 	const kinds = new Set(drift.map(({ kind }) => kind));
 	const ours =
+		known ||
 		guard.held.length > 0 ||
 		findings.length > 0 ||
 		rules.some(({ rule }) => signatureOf(rule) !== undefined) ||
