@@ -135,7 +135,7 @@ describe("l3dsr probe", () => {
 
 	it("refuses a command line without a target", async () => {
 		for (const [argv, message] of [
-			[[], "which real server?"],
+			[[], "the address of the real server is missing"],
 			[["10.9.0.2", "--port", "80"], "--dscp is missing: the code that stands for the VIP"],
 			[["10.9.0.2", "--dscp", "1"], "--port is missing: the service's port"],
 			[["10.9.0.2", "--dscp", "1", "--icmp", "--port", "1"], "an echo request has no --port"],
