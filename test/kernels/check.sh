@@ -30,7 +30,8 @@ check() {
 	else
 		failed="$failed$*
 "
-		tail -n 100 /tmp/output
+		grep -A 30 '^ *not ok' /tmp/output | head -n 200
+		tail -n 30 /tmp/output
 		echo "FAILED ($status): $*"
 	fi
 }
@@ -61,7 +62,7 @@ file l3dsr/test/balance/differential.test.ts
 file l3dsr/test/rewrite/ebpf/listing.test.ts
 file l3dsr/test/inspect/watch/director.test.ts
 file l3dsr/test/inspect/watch/watch.test.ts
-file l3dsr/test/cli/services/ports.test.ts
+file l3dsr/test/cli/services/ports.test.ts --test-name-pattern='unchanged: (nft|ebpf at clsact)$'
 file l3dsr/test/cli/services/verbs.test.ts --test-name-pattern='without nft, ip and tc'
 check bin/l3dsr lab --datapath nft
 check bin/l3dsr lab --datapath ebpf

@@ -39,6 +39,22 @@ describe("a printed rule", () => {
 		);
 	});
 
+	it("writes to UDP with its checksum, whichever way nft asked for that, or without it", () => {
+		const udp = match(meta("l4proto"), "==", 17);
+		const write = assign(field("udp dport"), 80);
+		const text = (change: { readonly checksum?: number; readonly pseudoHeader?: boolean }): string => {
+			const expressions = write.map((one) => {
+				if (one.kind !== "payload write") return one;
+				const { checksum: _, ...bare } = one;
+				return { ...bare, ...change };
+			});
+			return printRule({ expressions: [...udp, ...expressions] }, "ip");
+		};
+		assert.equal(text({ checksum: 6 }), "meta l4proto udp udp dport set 80");
+		assert.equal(text({ pseudoHeader: true }), "meta l4proto udp udp dport set 80");
+		assert.equal(text({}), "meta l4proto udp @th,16,16 set 80");
+	});
+
 	it("shows IPv6 addresses in the form of RFC 5952", () => {
 		const text = (...words: readonly number[]): string =>
 			addressText(Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff])));

@@ -362,8 +362,7 @@ class RulePrinter {
 				field.offset === write.offset &&
 				field.length === write.length &&
 				field.mask === undefined &&
-				field.checksum === write.checksum &&
-				(field.pseudoHeader === true) === write.pseudoHeader &&
+				updatesChecksumOf(one, write) &&
 				this.#mayWrite(one)
 			);
 		});
@@ -404,4 +403,12 @@ class RulePrinter {
 		const { text, value } = this.#held(register);
 		return value === undefined ? text : valueText(value, type);
 	}
+}
+
+/** Whether the write also changes the checksums that cover the field. */
+function updatesChecksumOf(name: FieldName, { checksum, pseudoHeader }: PayloadWrite): boolean {
+	const field: Field = FIELDS[name];
+	// nft 1.1 leaves it to the kernel to find the checksum of UDP, which a packet may lack, as for an address.
+	if (name.startsWith("udp ") && checksum === undefined && pseudoHeader) return true;
+	return checksum === field.checksum && pseudoHeader === (field.pseudoHeader === true);
 }
