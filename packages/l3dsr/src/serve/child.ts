@@ -1,6 +1,6 @@
 /** The HTTP process as the agent sees it: the agent sends it events and answers its questions. */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Writable } from "node:stream";
 import type { DiagnosticsOf } from "../errors.ts";
 import type { PacketQuestion } from "../inspect/trace/trace-question.ts";
 import { jsonText } from "../json.ts";
@@ -50,7 +50,9 @@ export const FIRST_SOCKET_FD = 3;
 export class Child {
 	readonly #shown: Shown;
 	readonly #diagnosticsOf: DiagnosticsOf;
-	readonly #process: ChildProcessByStdio<Writable, Readable, null>;
+	readonly #process: ChildProcess;
+	/** Undefined if the process could not be started (EMFILE). */
+	readonly #input: Writable | undefined;
 	readonly #lines = new LineReader(MOST_QUESTION_BYTES);
 	#answering = 0;
 	/** Id of the last event sent. */
@@ -83,13 +85,15 @@ export class Child {
 			cwd: "/",
 			env: {},
 			...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
-		}) as ChildProcessByStdio<Writable, Readable, null>; // follows from stdio
+		});
 		this.#process.on("error", (error) => this.#end(error.message));
 		this.#process.on("exit", (code, signal) => this.#end(signal ?? `exit code ${code}`));
-		this.#process.stdin.on("error", () => {}); // the process has ended; "exit" reports that
-		this.#process.stdin.on("drain", () => this.#catchUp());
-		this.#process.stdout.on("error", () => {});
-		this.#process.stdout.on("data", (piece: Uint8Array) => this.#read(piece));
+		const { stdin, stdout } = this.#process;
+		this.#input = stdin ?? undefined;
+		this.#input?.on("error", () => {}); // the process has ended; "exit" reports that
+		this.#input?.on("drain", () => this.#catchUp());
+		stdout?.on("error", () => {});
+		stdout?.on("data", (piece: Uint8Array) => this.#read(piece));
 		this.#write({ kind: "settings", number: 0, body: JSON.stringify(settings) });
 		this.#behind = true;
 		this.#catchUp();
@@ -102,7 +106,7 @@ export class Child {
 
 	tell(event: ShownEvent): void {
 		if (event.id <= this.#told || this.#behind) return;
-		if (this.#process.stdin.writableLength > MOST_UNREAD_BYTES) this.#behind = true;
+		if ((this.#input?.writableLength ?? 0) > MOST_UNREAD_BYTES) this.#behind = true;
 		else {
 			this.#told = event.id;
 			this.#write({ kind: "event", number: event.id, body: event.body });
@@ -124,7 +128,7 @@ export class Child {
 	stop(): void {
 		this.#ended = true;
 		clearInterval(this.#pinging);
-		this.#process.stdin.destroy();
+		this.#input?.destroy();
 		this.#process.kill("SIGKILL");
 	}
 
@@ -170,9 +174,9 @@ export class Child {
 	}
 
 	#write(message: Parameters<typeof encodeMessage>[0]): void {
-		const { stdin } = this.#process;
 		// A process that does not read gets no answer; its client has given up by then.
-		if (stdin.writable && stdin.writableLength <= MOST_UNREAD_BYTES) stdin.write(encodeMessage(message));
+		if (this.#input?.writable === true && this.#input.writableLength <= MOST_UNREAD_BYTES)
+			this.#input.write(encodeMessage(message));
 	}
 
 	#end(how: string): void {

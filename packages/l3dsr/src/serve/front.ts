@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { forbidNewPrivileges, hostName, ListeningSocket } from "@l3dsr/linux";
+import { ERRNO, forbidNewPrivileges, hostName, ListeningSocket, SyscallError } from "@l3dsr/linux";
 import type { DiagnosticsOf } from "../errors.ts";
 import { type AgentSettings, type ListenAddress, listenText } from "../model/agent-settings.ts";
 import { Child, FIRST_SOCKET_FD } from "./child.ts";
@@ -176,7 +176,9 @@ export class Front implements Disposable {
 				this.#said.delete(name);
 			} catch (error) {
 				complete = false;
-				this.#say(name, `cannot serve HTTP at ${name}: ${this.#why(error)}`);
+				const hint = nextStep(error);
+				const next = hint === undefined ? "" : ` (${hint})`;
+				this.#say(name, `cannot serve HTTP at ${name}: ${this.#why(error)}${next}`);
 			}
 		}
 		return complete;
@@ -194,6 +196,19 @@ export class Front implements Disposable {
 		this.#said.set(about, problem);
 		this.#options.onProblem(problem);
 	}
+}
+
+const NEXT_STEPS: ReadonlyMap<number, string> = new Map([
+	[ERRNO.EADDRINUSE, "ss -ltnp, or ss -lxp for a path, shows who listens there"],
+	[ERRNO.EADDRNOTAVAIL, "it is served when this host has that address"],
+	[
+		ERRNO.EACCES,
+		"ports below 1024 need CAP_NET_BIND_SERVICE, which the unit leaves out: use another port, or systemctl edit l3dsr-agent",
+	],
+]);
+
+function nextStep(error: unknown): string | undefined {
+	return error instanceof SyscallError ? NEXT_STEPS.get(error.errno) : undefined;
 }
 
 /** If the user exists only for the HTTP process, its group may connect to the Unix socket. */

@@ -3,11 +3,11 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { waitFor } from "../../../../test/support/netns.ts";
+import { run, waitFor } from "../../../../test/support/netns.ts";
 import { runs } from "../../../../test/support/property-runs.ts";
 import { diagnosticsOf } from "../../src/cli/error-table.ts";
 import { Child } from "../../src/serve/child.ts";
@@ -59,6 +59,31 @@ function isRunning(pid: number): boolean {
 }
 
 describe("the process that speaks HTTP, as the agent sees it,", () => {
+	it("has ended, and does not harm the agent, if there is no descriptor left to start it", async () => {
+		const ends: string[] = [];
+		const agent = new RecordedAgent();
+		const [, soft, hard] =
+			/^Max open files +(\S+) +(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+		run("prlimit", `--nofile=256:${hard}`, "--pid", String(process.pid));
+		const taken: number[] = [];
+		assert.throws(
+			() => {
+				for (;;) taken.push(openSync("/dev/null", "r"));
+			},
+			{ code: "EMFILE" },
+		);
+		try {
+			const child = started("exec sleep 1000", agent, ends);
+			child.tell({ id: 1, body: "{}" });
+			await new Promise(setImmediate);
+			child.stop();
+		} finally {
+			for (const fd of taken) closeSync(fd);
+			run("prlimit", `--nofile=${soft}:${hard}`, "--pid", String(process.pid));
+		}
+		assert.match(ends.join(), /^spawn \/bin\/sh EMFILE$/);
+	});
+
 	it("is ended if it writes an invalid line, or one without an end", async () => {
 		for (const [text, how] of [
 			["status\n", /invalid line/],

@@ -441,7 +441,10 @@ describe("an address or file that cannot be served", () => {
 			PATIENCE_MS,
 		);
 		assert.deepEqual(front.listening, [SOCKET]);
-		assert.match(agent.problems[0] ?? "", /^cannot serve HTTP at 192\.0\.2\.1:80: .*EADDRNOTAVAIL/);
+		assert.match(
+			agent.problems[0] ?? "",
+			/^cannot serve HTTP at 192\.0\.2\.1:80: .*EADDRNOTAVAIL.* \(it is served when this host has that address\)$/,
+		);
 	});
 
 	it("includes a stopped process: another one replaces it", async () => {
