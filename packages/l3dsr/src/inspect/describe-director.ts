@@ -44,7 +44,7 @@ function describeService(service: PlannedServiceChange): string[] {
 	return [
 		...reals.map((real) => `${head}: ${describeReal(real)}`),
 		...(dscp === undefined ? [] : [`${head}: mark packets with DSCP ${dscp}`]),
-		...(affinity === undefined ? [] : [`${head}: choose by ${affinity}`]),
+		...(affinity === undefined ? [] : [`${head}: choose by ${affinity}, which moves established flows`]),
 		...(moved === 0 ? [] : [`${head}: ${movedText(service)}`]),
 	];
 }

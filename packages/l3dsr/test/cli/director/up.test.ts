@@ -103,6 +103,17 @@ test("status does not count a real server of weight 0, or one that has left, amo
 	await l3dsr("down");
 });
 
+test("up -n says that a change of affinity moves established flows", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	stage.write("fleet.yaml", FLEET.replace("pool: front }", "pool: front, affinity: source }"));
+	assert.match(
+		(await stage.l3dsr("up", "-n")).stdout,
+		/^director: web 192\.0\.2\.10 tcp\/80: choose by source, which moves established flows$/m,
+	);
+	await l3dsr("down");
+});
+
 test("up detaches a director that is no longer in the configuration", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
