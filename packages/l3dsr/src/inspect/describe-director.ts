@@ -18,7 +18,10 @@ export function describeDirector({
 	const all = services.flatMap((service) => describeService(service));
 	return [
 		...attached.map(
-			(one) => `director: ${one.replaces ? "replace the program at" : "attach to"} ${placeText(one)}`,
+			(one) =>
+				`director: ${one.replaces ? "replace the program at" : "attach to"} ${placeText(one)}${
+					one.behind.length === 0 ? "" : `, in front of ${one.behind.join(", ")}`
+				}`,
 		),
 		// If the director stops, its services are not listed one by one.
 		...(action === "stop" ? [] : all),

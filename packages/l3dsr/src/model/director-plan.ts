@@ -42,11 +42,12 @@ export interface PlannedServiceChange {
 
 export interface DirectorPlan {
 	readonly action: "start" | "change" | "stop";
-	/** Interfaces that get a program. `replaces`: it replaces one of ours. */
+	/** Interfaces that get a program. `replaces`: it replaces one of ours; `behind`: which runs behind these programs. */
 	readonly attached: readonly {
 		readonly interface: string;
 		readonly hook: string;
 		readonly replaces: boolean;
+		readonly behind: readonly string[];
 	}[];
 	/** Programs that are detached. */
 	readonly detached: readonly { readonly interface: string; readonly hook: string }[];

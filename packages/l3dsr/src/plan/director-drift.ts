@@ -14,12 +14,13 @@ export function directorDrift({ action, attached, detached, services }: Director
 	return [
 		...attached
 			// If services are listed, they already cover a program that is replaced.
-			.filter(({ replaces }) => !replaces || services.length === 0)
-			.map((one) =>
-				one.replaces
-					? finding(`the director at ${one.interface}`, "was started with other settings")
-					: finding(`the director at ${one.interface}`, "is not there", "director-missing"),
-			),
+			.filter(({ replaces, behind }) => !replaces || behind.length > 0 || services.length === 0)
+			.map((one) => {
+				const at = `the director at ${one.interface}`;
+				if (!one.replaces) return finding(at, "is not there", "director-missing");
+				if (one.behind.length === 0) return finding(at, "was started with other settings");
+				return finding(at, `runs behind ${one.behind.join(", ")}, which may withhold packets from it`);
+			}),
 		...detached.map((one) =>
 			finding(`the director at ${one.interface} (${one.hook})`, "does not belong there"),
 		),

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
+import { Program, ProgramBuilder, tcxIngress, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { portOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
@@ -12,6 +12,7 @@ import { currentTick, ticksOf } from "../../src/balance/kernel/clock.ts";
 import { Director } from "../../src/balance/kernel/director.ts";
 import { RING_SLOTS } from "../../src/balance/ring.ts";
 import { L3dsrError } from "../../src/errors.ts";
+import { directorDrift } from "../../src/plan/director-drift.ts";
 import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
 import { DIRECTOR, DIRECTOR_MAC, ROUTER_MAC, real, SETTINGS, VIP, WIRE, Wire, wishOf } from "./wire.ts";
 
@@ -568,6 +569,40 @@ test("at tc a frame with a VLAN tag goes to the kernel as it came, although the 
 	assert.ok(counted.every((packets) => packets === 0n));
 	for (const frame of frames) assert.equal(director.explain(frame, DIRECTOR)?.reason, "vlan");
 	director.detach();
+});
+
+test("at tc a director that others have got in front of is drift, and goes in front again", () => {
+	using wire = new Wire(10);
+	run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0");
+	run("sysctl", "-qw", "net.ipv4.conf.dir0.rp_filter=0");
+	ip(`route add 198.51.0.0/16 via 10.9.0.254`);
+	const settings = { ...SETTINGS, hook: "tc", forward: "kernel" } as const;
+	const wish = wishOf([real(1)]);
+	using director = Director.open();
+	director.apply(wish, settings);
+	const mark = director.mark();
+	const on = interfaceByName(DIRECTOR);
+	const p = new ProgramBuilder({ name: "accepts", type: "BPF_PROG_TYPE_SCHED_CLS" });
+	p.exit(0);
+	using other = Program.load(p.build());
+	tcxIngress.attach(on, other, { position: "first" });
+	using watcher = Director.open();
+	assert.notEqual(watcher.mark(), mark);
+	const plan = watcher.plan(wish, settings);
+	assert.deepEqual(directorDrift(plan), [
+		{
+			kind: "director",
+			object: "the director at dir0",
+			problem: `runs behind accepts (id ${other.info.id}), which may withhold packets from it`,
+		},
+	]);
+	watcher.apply(wish, settings);
+	const order = tcxIngress.query(on).map(({ programId }) => programId);
+	assert.equal(order.length, 2);
+	assert.equal(order[1], other.info.id);
+	assert.deepEqual(realsOf(wire.exchange(flowFrames(1, SYN))), [1]);
+	assert.deepEqual(directorDrift(watcher.plan(wish, settings)), []);
+	watcher.detach();
 });
 
 test("generic XDP and native XDP direct alike", () => {

@@ -13,6 +13,8 @@ export interface Attachment extends Disposable {
 	readonly program: Program;
 	/** What it was compiled for; undefined if another version made it. */
 	readonly settings?: ProgramSettings;
+	/** Programs of others that run before it at its hook, such as `other (id 5)`; they may withhold packets from it. */
+	readonly behind: readonly string[];
 }
 
 /** All attachments, by interface; the caller disposes of each. Throws KERNEL_*. */
@@ -22,11 +24,15 @@ export function findAttachments(interfaces = listInterfaces()): readonly Attachm
 		for (const on of interfaces) {
 			for (const hook of HOOK_NAMES) {
 				if (!on.xdp && PLACES[hook].program === "xdp") continue;
+				const others: string[] = [];
 				for (const id of withoutVanished(() => PLACES[hook].query(on)) ?? []) {
 					const program = withoutVanished(() => Program.open(id));
 					if (program === undefined) continue;
-					if (!isDirectorProgram(program.name)) program[Symbol.dispose]();
-					else found.push(attachmentOf(hook, on, program));
+					if (isDirectorProgram(program.name)) found.push(attachmentOf(hook, on, program, [...others]));
+					else {
+						if (!program.name.startsWith(OWN_PREFIX)) others.push(`${program.name} (id ${id})`);
+						program[Symbol.dispose]();
+					}
 				}
 			}
 		}
@@ -37,12 +43,21 @@ export function findAttachments(interfaces = listInterfaces()): readonly Attachm
 	}
 }
 
-function attachmentOf(hook: HookName, on: NetInterface, program: Program): Attachment {
+/** Other programs of ours pass on every packet that is for the director. */
+const OWN_PREFIX = "l3dsr_";
+
+function attachmentOf(
+	hook: HookName,
+	on: NetInterface,
+	program: Program,
+	behind: readonly string[],
+): Attachment {
 	const settings = settingsOf(program);
 	return {
 		hook,
 		interface: on,
 		program,
+		behind,
 		...(settings === undefined ? {} : { settings }),
 		[Symbol.dispose]: () => program[Symbol.dispose](),
 	};

@@ -160,7 +160,7 @@ export class Change {
 				const here = this.#attachments.filter((one) => one.interface.index === on.index);
 				const current = here.find((one) => places.includes(one.hook));
 				const wanted = programSettings(on, settings, this.#input.wish);
-				const isSame = sameSettings(current?.settings, wanted);
+				const isSame = current?.behind.length === 0 && sameSettings(current.settings, wanted);
 				if (!isNew && others === undefined && current !== undefined && isSame) {
 					attachments.push(current);
 					continue;

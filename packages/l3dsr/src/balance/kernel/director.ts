@@ -157,10 +157,11 @@ export class Director implements Disposable {
 	 */
 	mark(): string | undefined {
 		if (this.#tables === undefined || !this.isRunning) return undefined;
-		const programs = this.#attachments.map(({ hook, interface: on, program }) => [
+		const programs = this.#attachments.map(({ hook, interface: on, program, behind }) => [
 			on.index,
 			hook,
 			program.info.id,
+			behind,
 		]);
 		return `${JSON.stringify(programs)} ${this.#tables.contents()}`;
 	}

@@ -62,11 +62,12 @@ function planPrograms({
 		if (current !== undefined) kept.add(current);
 		if (
 			!isOther &&
-			current !== undefined &&
+			current?.behind.length === 0 &&
 			sameSettings(current.settings, programSettings(on, settings, wish))
 		)
 			return [];
-		return [{ interface: on.name, hook: current?.hook ?? places[0], replaces: here.length > 0 }];
+		const behind = current?.behind ?? [];
+		return [{ interface: on.name, hook: current?.hook ?? places[0], replaces: here.length > 0, behind }];
 	});
 	const replaced = new Set(attached.map((one) => one.interface));
 	const detached = attachments.filter((one) => !kept.has(one) && !replaced.has(one.interface.name));

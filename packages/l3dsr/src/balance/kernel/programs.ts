@@ -12,7 +12,14 @@ export function attachmentAt(
 	program: Program,
 	settings: ProgramSettings,
 ): Attachment {
-	return { hook, interface: on, program, settings, [Symbol.dispose]: () => program[Symbol.dispose]() };
+	return {
+		hook,
+		interface: on,
+		program,
+		settings,
+		behind: [],
+		[Symbol.dispose]: () => program[Symbol.dispose](),
+	};
 }
 
 /** Our programs at an interface: the one at the wanted hook, and any at other hooks. */
@@ -36,7 +43,7 @@ function detachOtherMode(
 	undo.push(() => PLACES[hook].attach(on, program));
 }
 
-/** Attaches the program in place of `current`, or where none of ours is. Adds to `undo` the step that reverses it. */
+/** Attaches the program in place of `current` (in front, if others are before that), or where none of ours is. Adds to `undo` the step that reverses it. */
 export function attach(
 	on: NetInterface,
 	program: Program,
@@ -45,6 +52,15 @@ export function attach(
 	undo: (() => void)[],
 ): HookName {
 	const { id } = program.info;
+	if (current !== undefined && current.behind.length > 0) {
+		// The old program must not see what the new one has rewritten: it could take it for a packet from outside.
+		const place = PLACES[current.hook];
+		place.detach(on, current.program.info.id);
+		undo.push(() => place.attach(on, current.program));
+		place.attach(on, program);
+		undo.push(() => place.detach(on, id));
+		return current.hook;
+	}
 	if (current !== undefined) {
 		const place = PLACES[current.hook];
 		place.replace(on, current.program.info.id, program);
