@@ -69,14 +69,17 @@ export interface EbpfSnapshot extends Snapshot {
 export class EbpfDatapath implements Datapath {
 	readonly name = "ebpf";
 	readonly #options: EbpfOptions;
+	/** Whether programs were allowed once. If they no longer are, the kernel refuses. */
+	#isAllowed = false;
 
 	constructor(options: EbpfOptions) {
 		this.#options = options;
 	}
 
 	async observe(): Promise<EbpfSnapshot> {
-		const missing = missingForPrograms();
+		const missing = this.#isAllowed ? undefined : missingForPrograms();
 		if (missing !== undefined) return unobserved(missing);
+		this.#isAllowed = true;
 		try {
 			return await this.#observeAll();
 		} catch (error) {
