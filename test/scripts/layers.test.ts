@@ -54,3 +54,17 @@ test("refuses an import cycle, an undeclared import, and an import from a higher
 	assert.match(said, /packages\/packet\/src\/dscp\.ts: packages\/packet does not declare @l3dsr\/bpf/);
 	assert.match(said, /packages\/l3dsr\/src\/model\/rule\.ts: model may not import host/);
 });
+
+test("refuses an import from a folder that is closed to the layer, and a permission that nobody uses", () => {
+	const { status, said } = checkAfter((root) => {
+		const src = join(root, "packages/l3dsr/src");
+		appendFileSync(
+			join(src, "balance/hash.ts"),
+			'\nexport type { Change } from "../rewrite/nft/compile/change.ts";\n',
+		);
+		rmSync(join(src, "vip-path"), { recursive: true });
+	});
+	assert.equal(status, 1);
+	assert.match(said, /balance\/hash\.ts: balance may not import rewrite/);
+	assert.match(said, /vip-path may import programs, but does not: forbid it/);
+});
