@@ -13,7 +13,8 @@ import { Program, tcxIngress } from "@l3dsr/bpf";
 import { deleteAddress, interfaceByName } from "@l3dsr/linux";
 import { Nftables } from "@l3dsr/nftables";
 import { verdictSpec } from "../packages/bpf/test/programs.ts";
-import { configurationOf, PORT, RunningAgent, residentMb } from "./agent.ts";
+import type { AgentProcess } from "../packages/l3dsr/test/agent/agent-process.ts";
+import { configurationOf, next, PORT, RunningAgent, residentMb } from "./agent.ts";
 import { environment } from "./commands.ts";
 import { Receiver } from "./receiver.ts";
 
@@ -101,7 +102,8 @@ export async function liveADay(
 		host.run("ip", "address", "add", "198.18.0.1/24", "dev", "v0");
 		host.run("ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1");
 		configure(0);
-		await using agent = await RunningAgent.start([join(bin, "l3dsr"), "agent", "--json", "-c", config]);
+		await using running = await RunningAgent.start(join(bin, "l3dsr"), config);
+		const { agent } = running;
 		using events = new Events();
 		const day = new Faster(share * WHOLE_DAY_MS);
 		let repairs = 0;
@@ -127,13 +129,13 @@ export async function liveADay(
 			day.paced(counts.reconfigurations + counts.faults, async (number) => {
 				const [turn, place] = [Math.floor(number / TURN), number % TURN];
 				if (place < RECONFIGURATIONS_IN_TURN) {
-					const configured = agent.next("configured");
+					const configured = next(agent, "configured");
 					configure(1 + (number % MOST_MORE));
 					await configured;
 					return;
 				}
 				const fault = turn * (TURN - RECONFIGURATIONS_IN_TURN) + place - RECONFIGURATIONS_IN_TURN;
-				const repaired = place === TURN - 1 ? agent.next("repaired") : undefined;
+				const repaired = place === TURN - 1 ? next(agent, "repaired") : undefined;
 				events.takeVip(fault % SERVICES);
 				await repaired;
 			}),
@@ -282,7 +284,7 @@ async function scrape(): Promise<void> {
 	await promise;
 }
 
-function sampleOf(agent: RunningAgent, share: number): Sample {
+function sampleOf(agent: AgentProcess, share: number): Sample {
 	const { pid, httpPid } = agent;
 	return {
 		share,

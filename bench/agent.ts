@@ -2,17 +2,18 @@
  * `l3dsr agent` on hosts of different sizes: the time from a fault to the repaired host, and the cost while
  * nothing happens and while it is scraped.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tcxIngress } from "@l3dsr/bpf";
 import { addAddress, deleteAddress, interfaceByName } from "@l3dsr/linux";
 import { Nftables } from "@l3dsr/nftables";
+import type { AgentRecord } from "../packages/l3dsr/src/agent/record.ts";
+import { AgentProcess } from "../packages/l3dsr/test/agent/agent-process.ts";
 import { environment } from "./commands.ts";
 import type { Series } from "./measure.ts";
 import { Receiver } from "./receiver.ts";
@@ -86,8 +87,9 @@ export async function measureAgent(
 			writeFileSync(config, configurationOf(size));
 			const figures = { repairs: new Map<string, number[]>(), costs: new Map<string, number[]>() };
 			for (let start = 0; start < starts; start++) {
-				await using agent = await RunningAgent.start([join(bin, "l3dsr"), "agent", "--json", "-c", config]);
-				note(figures.costs, COST.start, agent.startMs);
+				await using running = await RunningAgent.start(join(bin, "l3dsr"), config);
+				const { agent, startMs } = running;
+				note(figures.costs, COST.start, startMs);
 				await sleep((start === 0 ? settleS : restS) * 1000);
 				if (start === 0) await measureCosts(agent, { idleS, scrapeS }, figures.costs);
 				for (let round = 0; round < repairs; round++)
@@ -118,97 +120,42 @@ function note(series: Map<string, number[]>, name: string, value: number): void 
 	else known.push(value);
 }
 
-/** The parts of a record that are used here. */
-interface Told {
-	readonly kind: string;
-	/** When it was written: ISO 8601, with milliseconds. */
-	readonly time: string;
-	readonly errors?: unknown;
-	readonly tookMs?: number;
-	readonly verifiedMs?: number;
-}
-
 /** Disposal ends the agent and takes its services down. */
 export class RunningAgent implements AsyncDisposable {
-	readonly child: ChildProcess;
+	readonly agent: AgentProcess;
+	/** From the start of the process to the record that the host is right, in milliseconds. */
 	readonly startMs: number;
-	readonly #down: readonly [string, ...string[]];
-	readonly #hears: Set<(record: Told) => void>;
-	/** Its output besides records: errors. */
-	readonly said: readonly string[];
+	readonly #l3dsr: string;
 
-	private constructor(
-		child: ChildProcess,
-		startMs: number,
-		down: readonly [string, ...string[]],
-		hears: Set<(record: Told) => void>,
-		said: readonly string[],
-	) {
-		this.said = said;
-		this.child = child;
+	private constructor(agent: AgentProcess, startMs: number, l3dsr: string) {
+		this.agent = agent;
 		this.startMs = startMs;
-		this.#down = down;
-		this.#hears = hears;
+		this.#l3dsr = l3dsr;
 	}
 
-	static async start([program, ...args]: readonly [string, ...string[]]): Promise<RunningAgent> {
+	/** `l3dsr`: the path of the command. */
+	static async start(l3dsr: string, config: string): Promise<RunningAgent> {
 		const begun = performance.now();
-		const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() });
-		const hears = new Set<(record: Told) => void>();
-		const said: string[] = [];
-		createInterface(child.stderr).on("line", (line) => {
-			if (!line.startsWith('{"')) said.push(line);
-			else for (const hear of [...hears]) hear(JSON.parse(line) as Told); // as the agent writes them
-		});
-		const ended = once(child, "close").then(() => {
-			throw new Error(`the agent has ended: ${said.join("\n")}`);
-		});
-		ended.catch(() => {});
-		await Promise.race([heard(hears, "started"), ended]);
-		return new RunningAgent(child, performance.now() - begun, [program, "down"], hears, said);
-	}
-
-	/** Resolves with the next record of a kind. */
-	async next(kind: string): Promise<void> {
-		await heard(this.#hears, kind);
-	}
-
-	onRecord(hear: (record: Told) => void): Disposable {
-		this.#hears.add(hear);
-		return { [Symbol.dispose]: () => void this.#hears.delete(hear) };
-	}
-
-	get pid(): number {
-		return this.child.pid ?? 0;
-	}
-
-	/** The process that speaks HTTP. */
-	get httpPid(): number {
-		return Number(readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, "utf8").split(" ")[0]);
+		// Comparing records with their schema would be measured too.
+		const agent = new AgentProcess(config, { l3dsr, env: environment(), check: () => {} });
+		await next(agent, "started");
+		return new RunningAgent(agent, performance.now() - begun, l3dsr);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		this.child.kill("SIGTERM");
-		if (this.child.exitCode === null) await once(this.child, "close");
-		const [program, ...args] = this.#down;
-		await once(spawn(program, args, { stdio: "ignore", env: environment() }), "close");
+		await this.agent[Symbol.asyncDispose]();
+		await once(spawn(this.#l3dsr, ["down"], { stdio: "ignore", env: environment() }), "close");
 	}
 }
 
-async function heard(hears: Set<(record: Told) => void>, kind: string): Promise<void> {
-	const { promise, resolve, reject } = Promise.withResolvers<void>();
-	const timer = setTimeout(() => reject(new Error(`no record of ${kind}`)), PATIENCE_MS);
-	const hear = (record: Told): void => {
-		if (record.kind === kind) resolve();
-		if (record.kind === "failed") reject(new Error(`the agent failed: ${JSON.stringify(record.errors)}`));
-	};
-	hears.add(hear);
-	try {
-		await promise;
-	} finally {
-		clearTimeout(timer);
-		hears.delete(hear);
-	}
+/** Resolves with the next record of a kind; fails if a run of the agent fails first. */
+export async function next(agent: AgentProcess, kind: AgentRecord["kind"]): Promise<void> {
+	const record = await agent.untilRecord(
+		(one) => one.kind === kind || one.kind === "failed",
+		agent.records.length,
+		kind,
+	);
+	if (record.kind === "failed") throw new Error(`the agent failed: ${JSON.stringify(record.errors)}`);
 }
 
 /**
@@ -216,24 +163,25 @@ async function heard(hears: Set<(record: Told) => void>, kind: string): Promise<
  * repair waits for the previous one.
  */
 async function measureRepairs(
-	agent: RunningAgent,
+	agent: AgentProcess,
 	host: Receiver,
 	restMs: number,
 	repairs: Map<string, number[]>,
 ): Promise<void> {
 	const timed = async (name: string, act: () => void): Promise<void> => {
 		const begun = performance.now();
-		const repaired = agent.next("repaired");
+		const repaired = next(agent, "repaired");
 		let last = begun;
 		let isContested = false;
 		let repairedAt = begun;
-		using _hearing = agent.onRecord(({ kind, time, tookMs = 0, verifiedMs = 0 }) => {
-			if (kind === "repaired") {
+		using _listening = agent.onRecord((record) => {
+			if (record.kind === "repaired") {
 				last = performance.now();
 				// The record follows a reading of the whole host, which is right by then.
+				const { time, tookMs, verifiedMs } = record;
 				repairedAt = Date.parse(time) - performance.timeOrigin - (verifiedMs - tookMs);
 			}
-			isContested ||= kind === "contention";
+			isContested ||= record.kind === "contention";
 		});
 		act();
 		await repaired;
@@ -272,7 +220,7 @@ async function measureRepairs(
 }
 
 async function measureCosts(
-	agent: RunningAgent,
+	agent: AgentProcess,
 	{ idleS, scrapeS }: Pick<AgentEffort, "idleS" | "scrapeS">,
 	costs: Map<string, number[]>,
 ): Promise<void> {

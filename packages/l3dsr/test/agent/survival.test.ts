@@ -1,7 +1,7 @@
 /** Faults of the agent itself: it is killed at any moment, or its disk is full. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,13 +11,13 @@ import { tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { l3dsr } from "../cli/run-command.ts";
-import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
+import { AgentProcess, BUILT, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 
 /** Kills at random moments; `make agent-kills` makes 50 of each kind, of the built agent. */
 const KILLS = Number(process.env["L3DSR_AGENT_KILLS"] ?? 2);
-const built = KILLS > 2;
+const started = KILLS > 2 ? { l3dsr: BUILT } : {};
 
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-survival-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -50,11 +50,6 @@ const METRICS = "http://127.0.0.1:9470/metrics";
 /** More than the HTTP process takes at once. */
 const CLIENTS = 300;
 
-/** Its only child. */
-function httpProcessOf({ child: { pid } }: AgentProcess): number {
-	return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"));
-}
-
 async function kill(agent: AgentProcess): Promise<void> {
 	agent.child.kill("SIGKILL");
 	await agent.ended;
@@ -63,18 +58,18 @@ async function kill(agent: AgentProcess): Promise<void> {
 test("after an agent is killed during its start or a repair, the next one repairs the host", async () => {
 	let startMs = 0;
 	for (let round = 0; round < KILLS; round++) {
-		const starting = new AgentProcess(config, { built });
+		const starting = new AgentProcess(config, started);
 		await setTimeout(Math.random() * startMs);
 		await kill(starting);
 		const begun = performance.now();
-		const agent = await AgentProcess.start(config, { built });
+		const agent = await AgentProcess.start(config, started);
 		// Kills come at any moment of what is going on, however slow the machine is: a repair takes a third of a start.
 		startMs = performance.now() - begun;
 		assert(await isRight());
 		FAULTS[round % FAULTS.length]?.();
 		await setTimeout((Math.random() * startMs) / 2);
 		await kill(agent);
-		await using next = await AgentProcess.start(config, { built });
+		await using next = await AgentProcess.start(config, started);
 		assert(await isRight(), `after kill ${round + 1}`);
 		const programs = tcxIngress.query(interfaceByName("eth0"));
 		await kill(next);
@@ -106,13 +101,13 @@ test("repairs continue while clients hang, and after the HTTP process is stopped
 		await Promise.all(hanging.map((socket) => once(socket, "connect")));
 		await repair();
 		assert((await scrape()).ok);
-		const pid = httpProcessOf(agent);
+		const pid = agent.httpPid;
 		process.kill(pid, "SIGSTOP");
 		await repair();
 		process.kill(pid, "SIGKILL");
 		await repair();
-		assert((await scrape()).ok, "another process answers");
-		assert.notEqual(httpProcessOf(agent), pid);
+		await waitFor("an answer", async () => (await scrape().catch(() => undefined))?.ok, PATIENCE_MS);
+		assert.notEqual(agent.httpPid, pid);
 	} finally {
 		for (const socket of hanging) socket.destroy();
 	}
