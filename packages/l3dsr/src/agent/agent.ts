@@ -162,7 +162,9 @@ export class Agent implements AgentState {
 	#note(event: HostEvent): void {
 		this.#evidence.note(event);
 		this.#counts.event(event.trigger);
-		this.#schedule = noteTrigger(this.#schedule, this.#now(), event.trigger);
+		this.#schedule = noteTrigger(this.#schedule, this.#now(), event.trigger, {
+			atOnce: event.deleted === true,
+		});
 		this.#arm();
 	}
 

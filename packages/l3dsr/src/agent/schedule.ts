@@ -2,7 +2,7 @@
  * Decides when the agent runs the reconciler, and why. Pure: the caller passes times, in milliseconds of a monotonic
  * clock.
  *
- * An event waits a moment for others, so that a burst causes one run. Runs spend a CPU budget that grows with time,
+ * An event waits a moment for others, so that a burst causes one run, unless it deleted a table of ours. Runs spend a CPU budget that grows with time,
  * so that a host with events all the time does not spend all its time looking. A few runs in a row are free, however
  * much they cost: a fault after a quiet time is repaired at once. What an operator does never waits for the budget.
  */
@@ -15,6 +15,7 @@ interface Gathering {
 }
 
 const PROMPT: Gathering = { quietMs: 15, patienceMs: 60 };
+const AT_ONCE: Gathering = { quietMs: 0, patienceMs: 0 };
 /** Longer: while a program writes a file in several steps, the file is incomplete. */
 const OF_FILES: Gathering = { quietMs: 100, patienceMs: 1000 };
 
@@ -40,6 +41,7 @@ interface Pending {
 	readonly firstAt: number;
 	readonly lastAt: number;
 	readonly triggers: ReadonlySet<Trigger>;
+	readonly atOnce: boolean;
 }
 
 export interface Schedule {
@@ -60,7 +62,7 @@ export interface Schedule {
 }
 
 export function newSchedule(now: number): Schedule {
-	const pending = { firstAt: now, lastAt: now, triggers: new Set<Trigger>(["start"]) };
+	const pending = { firstAt: now, lastAt: now, triggers: new Set<Trigger>(["start"]), atOnce: false };
 	return {
 		pending,
 		running: false,
@@ -71,20 +73,39 @@ export function newSchedule(now: number): Schedule {
 	};
 }
 
-export function noteTrigger(schedule: Schedule, now: number, trigger: Trigger): Schedule {
+/** `atOnce`: the event is whole, and what it did should not wait for others. */
+export function noteTrigger(
+	schedule: Schedule,
+	now: number,
+	trigger: Trigger,
+	{ atOnce = false }: { readonly atOnce?: boolean } = {},
+): Schedule {
 	const { pending } = schedule;
 	const triggers = new Set(pending?.triggers).add(trigger);
-	return { ...schedule, pending: { firstAt: pending?.firstAt ?? now, lastAt: now, triggers } };
+	return {
+		...schedule,
+		pending: {
+			firstAt: pending?.firstAt ?? now,
+			lastAt: now,
+			triggers,
+			atOnce: atOnce || pending?.atOnce === true,
+		},
+	};
 }
 
 /** When the next run begins if no more events arrive; Infinity while one is in progress. */
 export function nextRunAt({ pending, running, restUntil, due }: Schedule): number {
 	if (running) return Number.POSITIVE_INFINITY;
 	if (pending === undefined) return Math.max(due.at, restUntil);
-	const { quietMs, patienceMs } = pending.triggers.has("file") ? OF_FILES : PROMPT;
+	const { quietMs, patienceMs } = gatheringOf(pending);
 	const gathered = Math.min(pending.lastAt + quietMs, pending.firstAt + patienceMs);
 	const isUrgent = [...pending.triggers].some((trigger) => URGENT.has(trigger));
 	return Math.min(isUrgent ? gathered : Math.max(gathered, restUntil), Math.max(due.at, restUntil));
+}
+
+function gatheringOf({ triggers, atOnce }: Pending): Gathering {
+	if (triggers.has("file")) return OF_FILES;
+	return atOnce ? AT_ONCE : PROMPT;
 }
 
 export interface RunStart {

@@ -38,6 +38,17 @@ test("a single event is answered within 20 ms, and a burst by one run at its end
 	assert.deepEqual([triggers, since], [["address", "ruleset"], 500]);
 });
 
+test("what deleted a table is answered at once, unless a file is being written", () => {
+	const moved = noteTrigger(rested(0), 500, "address");
+	const deleted = noteTrigger(moved, 505, "ruleset", { atOnce: true });
+	assert(nextRunAt(deleted) <= 505);
+	assert(nextRunAt(noteTrigger(deleted, 506, "address")) <= 506);
+	assert.equal(nextRunAt(noteTrigger(deleted, 506, "file")), 606);
+	// It rests after costly runs like any other event.
+	const contended = rested(0, { contentionMs: 4000 });
+	assert.equal(nextRunAt(noteTrigger(contended, 100, "ruleset", { atOnce: true })), 4000);
+});
+
 test("an endless burst does not delay its run", () => {
 	let schedule = rested(0);
 	for (let at = 500; at < 600; at += 5) schedule = noteTrigger(schedule, at, "route");

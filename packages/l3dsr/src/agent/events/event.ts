@@ -7,6 +7,8 @@ export interface HostEvent {
 	/** Who made the change, if the kernel tells. */
 	readonly change?: ReportedChange;
 	readonly link?: LinkEvent;
+	/** An nf_tables transaction deleted a table of ours. */
+	readonly deleted?: true;
 	/** One nf_tables transaction deleted several tables, and one of ours among them. */
 	readonly flushed?: true;
 	/** Programs were attached, detached or replaced. */

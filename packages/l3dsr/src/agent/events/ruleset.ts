@@ -32,6 +32,7 @@ export function monitorRuleset(report: EventHandler): EventReader {
 					const name = program === undefined ? {} : { program };
 					report({
 						trigger: "ruleset",
+						...(deleted.own > 0 ? { deleted: true } : {}),
 						...(deleted.own > 0 && deleted.own + deleted.others > 1 ? { flushed: true } : {}),
 						...(by === undefined ? {} : { change: { on: "ruleset", process: by, ...name } }),
 					});
