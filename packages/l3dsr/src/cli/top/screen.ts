@@ -194,7 +194,12 @@ function footLine(
 	columns: number,
 ): string {
 	if (typing) return clip(`filter: ${filter}_   (Enter keeps it, Esc drops it)`, columns);
-	const place = rows === 0 ? `no ${view}` : `${first + 1}-${first + shown} of ${rows} ${view}`;
+	const place =
+		rows === 0
+			? `no ${view}`
+			: shown === 0
+				? `${rows} ${view}`
+				: `${first + 1}-${first + shown} of ${rows} ${view}`;
 	const parts = [
 		place,
 		...(filter === "" ? [] : [`filter "${filter}"`]),

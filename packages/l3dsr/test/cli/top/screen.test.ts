@@ -52,6 +52,11 @@ describe("the screen", () => {
 		]);
 	});
 
+	test("counts the services on a terminal that is too low for any of them", () => {
+		for (const rows of [1, 2, 3, 4])
+			assert.match(draw(THREE, FIRST_STATE, plain(100, rows)).at(-1) ?? "", /^3 services {2}as configured/);
+	});
+
 	test("leaves out columns on a narrow terminal, the least important first", () => {
 		const heading = (columns: number): string => draw(THREE, FIRST_STATE, plain(columns, 12))[4] ?? "";
 		assert.match(heading(80), /^state +service +vip +takes +packets\/s +bit\/s$/);
