@@ -50,6 +50,14 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 		{ datapath: "ebpf", vips: "other", change: "lo-down", defaultRoute: "halves" },
 	],
 	[
+		"checks the route back in a rule with the priority of its own",
+		739789,
+		{
+			...{ datapath: "nft", table: "raw", defaultRoute: "eth1", network: "eth0", policy: "eth1" },
+			firewall: "legacy-rpfilter",
+		},
+	],
+	[
 		"checks the route back from the real address, in a rule before its own",
 		700064,
 		{

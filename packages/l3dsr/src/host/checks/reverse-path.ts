@@ -68,9 +68,10 @@ function byRule({ configuration, inNetfilter, facts }: CheckInput): CheckFinding
 		(rule.family === undefined ? FAMILIES : [rule.family]).map((family) => ({ ...rule, family })),
 	);
 	return rules.flatMap(({ place, hook, priority, family, strict }): CheckFinding[] => {
-		// The look-up for the sender starts from the packet's destination: there, still the real address.
+		// The look-up for the sender starts from the packet's destination: there, still the real address. Of chains with
+		// one priority, the kernel runs the newest first, which is that of a firewall each time it reloads.
 		const isBefore =
-			inNetfilter.has(family) && (hook === "ingress" || priority < TABLE_PRIORITY[configuration.table]);
+			inNetfilter.has(family) && (hook === "ingress" || priority <= TABLE_PRIORITY[configuration.table]);
 		const paths = facts.routes.paths.filter(({ client }) => client.address.family === family);
 		const names = [...new Set(paths.flatMap(({ arrivals }) => arrivals.map((one) => one.interface)))];
 		return names.flatMap((name): CheckFinding[] => {
