@@ -14,6 +14,7 @@ import { RING_SLOTS } from "../../src/balance/ring.ts";
 import { L3dsrError } from "../../src/errors.ts";
 import { directorDrift } from "../../src/plan/director-drift.ts";
 import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
+import { fragmentOf } from "../packets/fragment.ts";
 import { DIRECTOR, DIRECTOR_MAC, ROUTER_MAC, real, SETTINGS, VIP, WIRE, Wire, wishOf } from "./wire.ts";
 
 enterNetns();
@@ -57,6 +58,19 @@ function sendFlows(wire: Wire, frames: readonly Uint8Array[]): number[] {
 		result.push(...realsOf(back));
 	}
 	return result;
+}
+
+/** The first or the last fragment of each of `count` datagrams of as many flows. */
+function fragments(count: number, which: "first" | "last"): Uint8Array[] {
+	return Array.from({ length: count }, (_, n) => {
+		const data = "x".repeat(40);
+		const whole = ipv4(
+			{ destination: VIP[0], id: 1000 + n },
+			udp({ sourcePort: 3000 + n, destinationPort: 80, data }),
+		);
+		const [from, to] = which === "first" ? [0, 24] : [24, 48];
+		return ethernet({ destination: DIRECTOR_MAC }, fragmentOf(bytesOf(whole), from, to));
+	});
 }
 
 const reals = (count: number) => Array.from({ length: count }, (_, i) => real(i + 1));
@@ -264,6 +278,19 @@ test("UDP flows in changed slots stay with their real server", () => {
 	director.detach();
 });
 
+test("later fragments do not follow a real server whose number another service has got", () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	const on = (port: number, ...protocols: readonly ("tcp" | "udp")[]) =>
+		({ port: portOf(port), protocols, pool: "front", affinity: "flow" }) as const;
+	director.apply(wishOf(reals(1), { services: [on(80, "tcp", "udp")] }), SETTINGS);
+	assert.deepEqual(sendFlows(wire, fragments(10, "first")), Array(10).fill(1));
+	director.apply(wishOf(reals(1), { services: [on(80, "tcp")] }), SETTINGS);
+	director.apply(wishOf([real(1), real(9)], { services: [on(80, "tcp"), on(81, "tcp")] }), SETTINGS);
+	assert.deepEqual(realsOf(wire.exchange(fragments(10, "last"))), []);
+	director.detach();
+});
+
 test("another process finds the running director in the middle of a transition, and continues", () => {
 	using wire = new Wire(20);
 	let before: number[];
@@ -346,8 +373,10 @@ for (const [what, grown] of Object.entries(GROWTHS)) {
 		director.apply(wishOf(reals(3)), SETTINGS);
 		const before = sendFlows(wire, flowFrames(200, ACK));
 		director.apply(wishOf([...reals(2), real(4)]), SETTINGS);
+		const firsts = sendFlows(wire, fragments(60, "first"));
 		const change = director.apply(grown, SETTINGS);
 		assert.deepEqual(change.attached, [DIRECTOR]);
+		assert.deepEqual(sendFlows(wire, fragments(60, "last")), firsts, "later fragments");
 		assert.deepEqual(sendFlows(wire, flowFrames(200, ACK)), before, "known flows");
 		const { services } = director.status();
 		const tcp4 = services.find(

@@ -15,6 +15,7 @@ import { planVipTable } from "../tables/vip-table.ts";
 import { emptyRings } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
 import { currentTick } from "./clock.ts";
+import { carryDatagrams } from "./datagrams.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import type { ResolvedHops } from "./next-hops.ts";
 import { programSettings, sameSettings } from "./program-settings.ts";
@@ -68,7 +69,7 @@ export class Change {
 			try {
 				programs = this.#putPrograms(tables, grown !== undefined);
 			} catch (error) {
-				for (const number of fresh) tables.reals.free(number);
+				tables.freeNumbers(new Set(fresh));
 				throw error;
 			}
 		} catch (error) {
@@ -76,6 +77,8 @@ export class Change {
 			throw error;
 		}
 		if (grown !== undefined) {
+			// Once more, for datagrams that began in between.
+			this.#carryDatagrams(grown, before);
 			this.#carryCounters(grown, before);
 			this.#current?.[Symbol.dispose]();
 		} else this.#forgetServices(tables, before);
@@ -101,7 +104,19 @@ export class Change {
 			to.now.set(from.now);
 			for (const { index, entry } of service.reals) tables.reals.put(planned.place.first + index, entry);
 		}
+		this.#carryDatagrams(tables, before);
 		return tables;
+	}
+
+	/** So that later fragments follow their first one across larger tables, where reals have other numbers. */
+	#carryDatagrams(tables: SharedTables, before: readonly CurrentService[]): void {
+		const numbers = new Map<number, number>();
+		for (const service of before) {
+			const place = this.#plannedOf(service)?.place;
+			if (place === undefined) continue;
+			for (const { index } of service.reals) numbers.set(service.first + index, place.first + index);
+		}
+		if (this.#current !== undefined) carryDatagrams(this.#current.datagrams(), tables.datagrams(), numbers);
 	}
 
 	#plannedOf(service: CurrentService): PlannedService | undefined {
@@ -233,10 +248,8 @@ export class Change {
 
 	/** Frees the numbers of removed services; no program refers to them any more. */
 	#forgetServices(tables: SharedTables, before: readonly CurrentService[]): void {
-		for (const service of before) {
-			if (this.#plannedOf(service) !== undefined) continue;
-			for (const { index } of service.reals) tables.reals.free(service.first + index);
-		}
+		const gone = before.filter((service) => this.#plannedOf(service) === undefined);
+		tables.freeNumbers(new Set(gone.flatMap(({ first, reals }) => reals.map(({ index }) => first + index))));
 	}
 
 	/** Updates a service that is in the tables already: the marks of its reals, then its slots. */

@@ -73,10 +73,13 @@ function freeLeft(
 	const rings = tables.rings(place.number);
 	if (isInTransition(rings)) return;
 	const referred = referredReals(rings);
+	const over = new Set<number>();
 	for (const { index, entry } of tables.reals.of(place)) {
 		if (entry.left === undefined || referred.has(index)) continue;
 		if (leastAge !== undefined && ticksBetween(entry.left, now) <= leastAge) continue;
-		tables.reals.free(place.first + index);
-		tables.reals.touch();
+		over.add(place.first + index);
 	}
+	if (over.size === 0) return;
+	tables.freeNumbers(over);
+	tables.reals.touch();
 }

@@ -28,6 +28,7 @@ import {
 	type VipTable,
 } from "../tables/vip-table.ts";
 import type { Rings } from "../transition.ts";
+import { forgetDatagrams } from "./datagrams.ts";
 import { RealTable } from "./real-table.ts";
 import { type SharedMemory, sharedMemory } from "./shared-memory.ts";
 
@@ -93,15 +94,15 @@ export class SharedTables implements Disposable {
 	}
 
 	/**
-	 * Creates tables of this size with the rows of `vips`. Shares the memories of flows and fragments of `from`, if
-	 * given. Throws KERNEL_* and leaves nothing behind.
+	 * Creates tables of this size with the rows of `vips`. Shares the memory of flows of `from`, if given. Throws
+	 * KERNEL_* and leaves nothing behind.
 	 */
 	static create(capacity: Omit<Capacity, "vipBits">, vips: VipTable, from?: SharedTables): SharedTables {
 		const specs = tableSpecs({ ...capacity, vipBits: vips.bits });
 		const tables = new Map<TableName, Table>();
 		try {
 			for (const name of Object.keys(MAP) as TableName[]) {
-				const shared = name === "flows" || name === "fragments" ? from?.reopened(name) : undefined;
+				const shared = name === "flows" ? from?.reopened(name) : undefined;
 				const map = shared ?? BpfMap.create(specs[name]);
 				tables.set(name, tableOf(map, isMapped(name)));
 			}
@@ -217,6 +218,19 @@ export class SharedTables implements Disposable {
 			return new Uint16Array(buffer, byteOffset + at, RING_SLOTS);
 		};
 		return { now: ring("ring"), before: ring("before") };
+	}
+
+	/** Frees the numbers of reals. No slot refers to them, and later fragments must not follow them. */
+	freeNumbers(numbers: ReadonlySet<number>): void {
+		if (numbers.size === 0) return;
+		for (const number of numbers) this.reals.free(number);
+		forgetDatagrams(this.datagrams(), numbers);
+	}
+
+	/** The entries of the memory of fragments, shared with the program. */
+	datagrams(): BigUint64Array {
+		const { buffer, byteOffset, byteLength } = this.bytes("fragments");
+		return new BigUint64Array(buffer, byteOffset + HEADER.size, (byteLength - HEADER.size) / 8);
 	}
 
 	/** The services in the VIP table. */
