@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import type { StatusRecord } from "@l3dsr/records";
 import fc from "fast-check";
 import { EventStreamReader, type StreamedEvent } from "../src/api/event-stream.ts";
+import { readRecord } from "../src/api/read-record.ts";
 import { clock, duration, elapsed, exact, percent, scaled } from "../src/state/format.ts";
 import { checkText, poolsOf } from "../src/state/pools.ts";
 import { formatRoute, parseRoute } from "../src/state/route.ts";
@@ -14,6 +15,14 @@ import { nearMisses, outcomeOf } from "../src/state/trace.ts";
 import { verdictOf } from "../src/state/verdict.ts";
 import { wayFromHere, wayToHere } from "../src/state/way.ts";
 import { director, events, findings, later, manyServices, realServer, shopDirector, trace } from "./hosts.ts";
+
+test("a record's texts are read as they are, with marks of text direction in letters", () => {
+	const record = { name: 'a"b\\c\n', "käse\u202e": ["\u2066\u061c", 7, null] };
+	assert.deepEqual(readRecord(JSON.stringify(record)), {
+		name: 'a"b\\c\n',
+		"käse\\u202e": ["\\u2066\\u061c", 7, null],
+	});
+});
 
 describe("server-sent events", () => {
 	const read = (pieces: readonly string[]): StreamedEvent[] => {

@@ -5,6 +5,7 @@
 import type { ErrorsRecord, EventRecord, FindingsRecord, StatusRecord, TraceRecord } from "@l3dsr/records";
 import type { Message } from "../state/session.ts";
 import { EventStreamReader } from "./event-stream.ts";
+import { readRecord } from "./read-record.ts";
 
 /** Interval for polling counters; longer if answers take long, so that the page costs little. */
 const LOOK_MS = 1000;
@@ -111,7 +112,7 @@ export class AgentClient {
 			if (done || signal.aborted) return;
 			this.#receive({ kind: "heard" });
 			for (const { name, data } of events.read(value)) {
-				if (name === "event") this.#receive({ kind: "event", event: JSON.parse(data) as EventRecord });
+				if (name === "event") this.#receive({ kind: "event", event: readRecord(data) as EventRecord });
 				else if (name === "status") {
 					await this.#readFindings();
 					this.#lookNow();
@@ -140,7 +141,7 @@ export class AgentClient {
 	async #json(path: string): Promise<unknown> {
 		const silence = AbortSignal.timeout(SILENCE_MS);
 		const signal = this.#round === undefined ? silence : AbortSignal.any([silence, this.#round.signal]);
-		return await (await this.#get(path, signal, "application/json")).json();
+		return readRecord(await (await this.#get(path, signal, "application/json")).text());
 	}
 
 	async #get(path: string, signal: AbortSignal, accept: string): Promise<Response> {
@@ -168,7 +169,7 @@ export class AgentClient {
 async function refusalOf(answer: Response): Promise<Refusal> {
 	const fallback = `the agent answers ${answer.status}`;
 	try {
-		const { errors } = (await answer.json()) as ErrorsRecord;
+		const { errors } = readRecord(await answer.text()) as ErrorsRecord;
 		const [first] = errors;
 		return new Refusal(answer.status, first?.message ?? fallback, first?.hint);
 	} catch {
