@@ -32,10 +32,10 @@ export function excerptOf(line: Excerpt): Excerpt {
 
 /** The same with control characters escaped, as they are printed; the position is adjusted. */
 export function printableExcerpt({ text, column, length }: Excerpt): Excerpt {
-	const before = printable(text.slice(0, column - 1), true);
-	const marked = printable(text.slice(column - 1, column - 1 + length), true);
+	const before = printable(text.slice(0, column - 1), "plain");
+	const marked = printable(text.slice(column - 1, column - 1 + length), "plain");
 	return {
-		text: printable(text, true),
+		text: printable(text, "plain"),
 		column: before.length + 1,
 		length: Math.max(length, marked.length),
 	};

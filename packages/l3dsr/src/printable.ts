@@ -11,18 +11,25 @@
 const CONTROL = /[^ -~\u00a0-\uffff]/g;
 
 const ESCAPE = String.fromCharCode(0x1b);
-/** The emphasis of cli/style.ts, marks that change the direction of text, and every control character. */
-const ON_TERMINAL = new RegExp(
-	`${ESCAPE}\\[(?:1|2|22|31|32|39)m|[\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]|${CONTROL.source}`,
-	"g",
-);
+/** Marks that change the direction of text. */
+const DIRECTION = "[\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]";
+const PLAIN = new RegExp(`${DIRECTION}|${CONTROL.source}`, "g");
+/** The emphasis of cli/style.ts as well. */
+const ON_TERMINAL = new RegExp(`${ESCAPE}\\[(?:1|2|22|31|32|39)m|${PLAIN.source}`, "g");
 
 /**
- * `text` with every control character except line feed and tab escaped; on a `terminal`, also marks of text
- * direction, while emphasis stays.
+ * Who gets the text: `file`, a program or file, which wants each printable character back; `plain`, a person, by a
+ * journal or as foreign text within a line; `terminal`, a whole output with emphasis.
  */
-export function printable(text: string, terminal: boolean): string {
-	return text.replace(terminal ? ON_TERMINAL : CONTROL, (found) =>
+type Reader = "file" | "plain" | "terminal";
+const ESCAPED: Readonly<Record<Reader, RegExp>> = { file: CONTROL, plain: PLAIN, terminal: ON_TERMINAL };
+
+/**
+ * `text` with every control character except line feed and tab escaped; for people, also marks of text direction. On a
+ * `terminal`, emphasis stays.
+ */
+export function printable(text: string, reader: Reader): string {
+	return text.replace(ESCAPED[reader], (found) =>
 		found.length > 1 || found === "\n" || found === "\t" ? found : escaped(found),
 	);
 }

@@ -45,7 +45,7 @@ const UNIT = "l3dsr.service";
 /** A record's datagram. If the record's JSON does not fit, it is left out; the sentences never are. */
 export function encodeJournalEntry(record: AgentRecord, mostBytes: number = MOST_BYTES): Uint8Array {
 	const fields: [name: string, value: string][] = [
-		["MESSAGE", printable(recordLines(record).join("\n"), false)],
+		["MESSAGE", printable(recordLines(record).join("\n"), "plain")],
 		["PRIORITY", String(PRIORITY[record.severity])],
 		["SYSLOG_IDENTIFIER", "l3dsr"],
 		["MESSAGE_ID", MESSAGE_ID[record.kind]],

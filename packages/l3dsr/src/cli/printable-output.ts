@@ -35,10 +35,11 @@ export function printableContext(context: CliContext): CliContext {
 
 function printableOutput(output: Output): Output {
 	const isTTY = output.isTTY === true;
+	const reader = isTTY ? "terminal" : "file";
 	return {
 		isTTY,
 		write(text, written) {
-			const safe = typeof text === "string" ? printable(text, isTTY) : text;
+			const safe = typeof text === "string" ? printable(text, reader) : text;
 			return written === undefined ? output.write(safe) : output.write(safe, written);
 		},
 	};

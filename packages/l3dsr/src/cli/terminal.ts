@@ -109,5 +109,5 @@ class ProcessScreen implements OpenScreen {
 
 /** Text that moves the cursor only as far as its own characters. */
 function onOneLine(text: string): string {
-	return printable(text, true).replace(/[\n\t]/g, " ");
+	return printable(text, "terminal").replace(/[\n\t]/g, " ");
 }

@@ -29,7 +29,7 @@ function fieldsOf(entry: Uint8Array): [name: string, value: string][] {
 const record = new RecordLog(() => new Date(0)).write({
 	kind: "repaired",
 	triggers: ["ruleset"],
-	cause: { kind: "rules", suspects: ["a script\u001b[2J"], by: { process: 7, program: "nft" } },
+	cause: { kind: "rules", suspects: ["a script\u001b[2J\u202e"], by: { process: 7, program: "nft" } },
 	drift: [{ kind: "rule-missing", object: "a rule of web", problem: "is missing" }],
 	steps: [],
 	warnings: [],
@@ -41,7 +41,7 @@ test("an entry has the sentences, the fields to filter by, and the whole record"
 	const fields = new Map(fieldsOf(encodeJournalEntry(record)));
 	assert.equal(
 		fields.get("MESSAGE"),
-		"repaired in 41 ms: a rule of web is missing\nchanged by: nft, process 7\nlikely cause: a script\\u001b[2J",
+		"repaired in 41 ms: a rule of web is missing\nchanged by: nft, process 7\nlikely cause: a script\\u001b[2J\\u202e",
 	);
 	assert.deepEqual(
 		["PRIORITY", "SYSLOG_IDENTIFIER", "L3DSR_KIND", "L3DSR_CAUSE", "L3DSR_OBJECT", "L3DSR_BY_PID"].map(

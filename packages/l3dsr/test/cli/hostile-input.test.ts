@@ -160,17 +160,20 @@ describe("a host that lacks something", () => {
 const EMPHASIS = new RegExp(`${String.fromCharCode(0x1b)}\\[(1|2|22|31|32|39)m`, "g");
 /** Allowed output: no control characters except line feed and tab. */
 const CONTROL = /[^\P{Cc}\n\t]/u;
+const DIRECTION = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 describe("foreign text is printed without control characters", () => {
 	it("in any text, on a terminal and elsewhere, and printable characters stay", () => {
 		fc.assert(
 			fc.property(fc.string({ unit: "binary" }), (text) => {
-				assert.doesNotMatch(printable(text, false), CONTROL);
-				const shown = printable(text, true).replaceAll(EMPHASIS, "");
-				assert.doesNotMatch(shown, CONTROL);
-				assert.doesNotMatch(shown, /[\u202a-\u202e\u2066-\u2069]/u);
-				if (!CONTROL.test(text)) assert.equal(printable(text, false), text);
-				assert.equal(printable(printable(text, true), true), printable(text, true));
+				assert.doesNotMatch(printable(text, "file"), CONTROL);
+				if (!CONTROL.test(text)) assert.equal(printable(text, "file"), text);
+				const onTerminal = printable(text, "terminal");
+				for (const shown of [onTerminal.replaceAll(EMPHASIS, ""), printable(text, "plain")]) {
+					assert.doesNotMatch(shown, CONTROL);
+					assert.doesNotMatch(shown, DIRECTION);
+				}
+				assert.equal(printable(onTerminal, "terminal"), onTerminal);
 			}),
 		);
 	});
@@ -178,7 +181,7 @@ describe("foreign text is printed without control characters", () => {
 	it("in JSON, which stays JSON", () => {
 		fc.assert(
 			fc.property(fc.string({ unit: "binary" }), (text) => {
-				assert.equal(JSON.parse(printable(JSON.stringify(text), false)), text);
+				assert.equal(JSON.parse(printable(JSON.stringify(text), "file")), text);
 			}),
 		);
 	});

@@ -165,7 +165,7 @@ function tableLines(
 		clip(
 			kept
 				.map((column) => {
-					const text = clip(printable(texts(column), true), widthOf(column));
+					const text = clip(printable(texts(column), "plain"), widthOf(column));
 					return column.right === true ? text.padStart(widthOf(column)) : text.padEnd(widthOf(column));
 				})
 				.join(GAP)
@@ -228,7 +228,7 @@ const HELP: readonly string[] = [
 
 /** At most this many columns, one per character; a cut is marked. The text is made printable. */
 function clip(text: string, width: number): string {
-	const characters = [...printable(text, true).replace(/[\n\t]/g, " ")];
+	const characters = [...printable(text, "plain").replace(/[\n\t]/g, " ")];
 	if (characters.length <= width) return characters.join("");
 	if (width <= 0) return "";
 	return `${characters.slice(0, width - 1).join("")}>`;
