@@ -209,8 +209,14 @@ const CASES: {
 			"fleet.yaml:1:1: error[CONFIG_MISSING]: the fleet is empty",
 			"hint: write `vips: []` for a fleet without VIPs",
 		],
-		["vips:\n", "fleet.yaml:1:6: error[CONFIG_BAD_VALUE]: vips is empty, expected a list"],
-		["vips: {}\n", "fleet.yaml:1:7: error[CONFIG_BAD_VALUE]: vips is empty, expected a list"],
+		[
+			"vips:\n",
+			"fleet.yaml:1:6: error[CONFIG_BAD_VALUE]: vips is empty, expected a list (each entry begins with -, or [a, b])",
+		],
+		[
+			"vips: {}\n",
+			"fleet.yaml:1:7: error[CONFIG_BAD_VALUE]: vips is empty, expected a list (each entry begins with -, or [a, b])",
+		],
 		["{", "fleet.yaml:1:2: error[CONFIG_SYNTAX]: flow map must end with a }"],
 		["pools: {}\n", "fleet.yaml:1:1: error[CONFIG_MISSING]: vips is missing"],
 		[
