@@ -29,6 +29,7 @@ const LONGEST = [
 	"packages/l3dsr/test/agent/contention.test.ts",
 	"packages/l3dsr/test/cli/services/any-state.test.ts",
 	"packages/l3dsr/test/balance/director.test.ts",
+	"packages/l3dsr/test/balance/director-flows.test.ts",
 	"test/docs/console.test.ts",
 	"packages/l3dsr/test/cli/trace/capture.test.ts",
 	"packages/l3dsr/test/cli/iptables/kernel.test.ts",
