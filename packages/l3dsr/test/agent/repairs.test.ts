@@ -53,7 +53,7 @@ async function isRight(): Promise<boolean> {
 	return (await l3dsr("diff", "-c", config)).exitCode === 0;
 }
 
-/** The record of a repair of what `said` describes. There is no other one, unless the change is done in steps. */
+/** The record of the repair that `said` describes: the only one, unless the change is made in several steps. */
 async function repairOf(
 	agent: AgentProcess,
 	act: () => unknown,

@@ -59,7 +59,7 @@ function isRunning(pid: number): boolean {
 }
 
 describe("the process that speaks HTTP, as the agent sees it,", () => {
-	it("has ended, and does not harm the agent, if there is no descriptor left to start it", async () => {
+	it("ends without harm to the agent if no descriptor is left to start it", async () => {
 		const ends: string[] = [];
 		const agent = new RecordedAgent();
 		const [, soft, hard] =

@@ -135,7 +135,7 @@ export const agentSchema = once(() =>
 	z.strictObject({
 		listen: described(
 			z.optional(z.union([z.string(), z.array(z.string())])),
-			"Where the agent serves HTTP: ADDRESS:PORT, [IPV6-ADDRESS]:PORT, or the path of a Unix socket. [] is nowhere. Absent: /run/l3dsr/agent.sock and 127.0.0.1:9470.",
+			"Where the agent serves HTTP: ADDRESS:PORT, [IPV6-ADDRESS]:PORT, or the path of a Unix socket; [] for none. Default: /run/l3dsr/agent.sock and 127.0.0.1:9470.",
 		),
 		hosts: described(
 			z.optional(z.union([z.string(), z.array(z.string())])),
@@ -148,7 +148,7 @@ export const agentSchema = once(() =>
 		),
 		user: described(
 			z.optional(matching(/^[a-z_][a-z0-9_-]{0,31}$/)),
-			"Whom the process that speaks HTTP runs as. Absent: l3dsr, or nobody where there is no such user.",
+			"The user of the process that speaks HTTP. Default: l3dsr, or nobody if the host has no user l3dsr.",
 		),
 	}),
 );
@@ -167,7 +167,7 @@ export const configSchema = z.strictObject({
 	),
 	interfaces: described(
 		z.optional(interfaces),
-		"Where packets from directors arrive. Absent: every interface that has a global address.",
+		"Where packets from directors arrive. Default: every interface that has a global address.",
 	),
 	table: described(
 		z.optional(z.enum(Object.keys(CHAINS) as [Table, ...Table[]])),
