@@ -1,6 +1,6 @@
 /** The entry point of `@l3dsr/nftables`: nf_tables over netlink, with values. */
 
-export { addressText, bytesNumber, numberBytes } from "./bytes.ts";
+export { addressText, bytesNumber, numberBytes, sameBytes } from "./bytes.ts";
 export { type Command, describeCommand } from "./command.ts";
 export { copyTable, sameTable } from "./copy.ts";
 export { elementKey, type TableCounters } from "./counted.ts";

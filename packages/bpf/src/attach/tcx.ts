@@ -155,8 +155,11 @@ export class TcxList {
 	changed(): boolean {
 		const { result, attributes, programs } = this.#known;
 		const now = this.#call.run();
-		if (now === result && sameBytes(this.#call.bytes, attributes) && sameBytes(this.#programs, programs))
-			return false;
+		const isSame =
+			now === result &&
+			Buffer.compare(this.#call.bytes, attributes) === 0 &&
+			Buffer.compare(this.#programs, programs) === 0;
+		if (isSame) return false;
 		this.#known = this.#checked(now);
 		return true;
 	}
@@ -169,10 +172,6 @@ export class TcxList {
 		}
 		return { result, attributes: this.#call.bytes.slice(), programs: this.#programs.slice() };
 	}
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-	return Buffer.compare(a, b) === 0;
 }
 
 /** The kernel would answer EBUSY or ENOENT, which explains nothing. */

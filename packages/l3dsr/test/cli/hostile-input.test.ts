@@ -13,6 +13,7 @@ import fc from "fast-check";
 import { commandPath } from "../../../../test/support/commands.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { runs } from "../../../../test/support/property-runs.ts";
+import { readRecord } from "../../../web/src/api/read-record.ts";
 import { runL3dsr } from "../../src/cli/l3dsr.ts";
 import { printable } from "../../src/printable.ts";
 import { captureContext, l3dsr } from "./run-command.ts";
@@ -176,6 +177,13 @@ describe("foreign text is printed without control characters", () => {
 				assert.equal(printable(onTerminal, "terminal"), onTerminal);
 			}),
 		);
+	});
+
+	it("on the agent's page, which escapes the same marks of text direction", () => {
+		for (let code = 0xa0; code < 0xd800; code++) {
+			const character = String.fromCharCode(code);
+			assert.equal(readRecord(JSON.stringify(character)), printable(character, "plain"));
+		}
 	});
 
 	it("in JSON, which stays JSON", () => {

@@ -7,7 +7,7 @@
  * old rules keep their elements until these rules are gone, and the new rules' maps are filled before the rules are
  * added: prepare, swap, clean up. After each of the three, either the old rules or the new ones are in force.
  */
-import type { Command, SetElement } from "@l3dsr/nftables";
+import { type Command, type SetElement, sameBytes } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { CHAINS, type Counters, type Rule, sameRule, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
@@ -224,10 +224,6 @@ function sameContents(old: ListedMap, wanted: MapSpec): boolean {
 			elements.some((one) => sameBytes(one.key, key) && sameBytes(one.data, data)),
 		)
 	);
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-	return Buffer.compare(a, b) === 0;
 }
 
 class ChangePlan implements Change {
