@@ -424,8 +424,9 @@ function failure(
 			hint: "run it as root",
 		});
 	}
+	const isOfOneChange = error instanceof NetlinkRefusal && error.request !== undefined;
 	// Netlink's answer if no subsystem with that number is registered.
-	if (error.errno === ERRNO.EPROTONOSUPPORT || (error.errno === ERRNO.EINVAL && command === undefined)) {
+	if (error.errno === ERRNO.EPROTONOSUPPORT || (error.errno === ERRNO.EINVAL && !isOfOneChange)) {
 		return new NftablesError("UNSUPPORTED", `${doing}: the running kernel has no nf_tables: ${reason}`, {
 			...options,
 			hint: "load it with modprobe nf_tables, or boot a kernel that has CONFIG_NF_TABLES",

@@ -72,6 +72,28 @@ describe("a transaction", () => {
 		const { code, message } = refusal(() => nft.send(impossible));
 		assert.equal(code, "REFUSED");
 		assert.match(message, /^change the ruleset: ENOENT/);
+		const unequal: Expression = {
+			kind: "bitwise",
+			operation: "mask",
+			source: 8,
+			register: 8,
+			length: 4,
+			mask: new Uint8Array(4),
+			xor: new Uint8Array(2),
+		};
+		const invalid = new PreparedTransaction([
+			...MADE,
+			{
+				do: "add rule",
+				table,
+				chain: "c",
+				rule: { expressions: [{ kind: "meta", key: "mark", register: 8 }, unequal] },
+			},
+		]);
+		assert.deepEqual(
+			[refusal(() => nft.send(invalid))].map((one) => [one.code, one.errno]),
+			[["REFUSED", "EINVAL"]],
+		);
 	});
 
 	it("is refused with the part of the command that the kernel rejects", () => {
