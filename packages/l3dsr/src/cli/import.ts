@@ -81,7 +81,8 @@ export async function importFiles(
 	// Rules that overlap are applied one after the other, as before.
 	const conflicts = asRules ? [] : conflictDiagnostics(imported.services);
 	const noun = asRules ? "rule" : "service";
-	const taken = asRules ? imported.rules.length - printed.left.length : services.length;
+	const found = asRules ? imported.rules.length : services.length;
+	const taken = found - printed.left.filter(({ isRule }) => isRule === true).length;
 	const { stdout, stderr } = context;
 	if (options.json === true) {
 		writeJson(stdout, "import", {
@@ -93,7 +94,7 @@ export async function importFiles(
 		});
 	} else {
 		// An empty table, saved as the configuration, would take every service down.
-		if (taken > 0) stdout.write(printed.text);
+		if (found > 0) stdout.write(printed.text);
 		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${shortened(what)}: ${why}\n`);
 		for (const note of notes) stderr.write(`note: ${note}\n`);
 		for (const conflict of conflicts) stderr.write(`${renderDiagnostic(conflict)}\n`);
@@ -102,7 +103,7 @@ export async function importFiles(
 			stderr.write("next: save it as /etc/l3dsr/l3dsr.yaml, then l3dsr check, l3dsr diff, l3dsr up\n");
 		}
 	}
-	if (taken === 0) {
+	if (found === 0) {
 		throw new L3dsrError({
 			code: "FILE_READ",
 			message: `import ${files.join(", ")}: no ${noun} was found`,

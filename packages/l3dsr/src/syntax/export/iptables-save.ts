@@ -17,6 +17,7 @@ export function printIptablesSave(family: Family): (table: VipTable) => Printed 
 			.map((rule) => ({
 				what: `-A ${rule.chain} ${formatRuleSpec(rule)}`,
 				why: `it is for ${rule.family}: export ${family === "ipv4" ? "ip6tables-save" : "iptables-save"}`,
+				isRule: true,
 			}));
 		for (const { name: what, selection, vip } of configuration.services) {
 			if (selection === undefined && vip.family === family) left.push({ what, why: "L2DSR has no rules" });

@@ -17,6 +17,8 @@ export interface LeftOut {
 	/** The service's name, or the rule as -S prints it. */
 	readonly what: string;
 	readonly why: string;
+	/** Not a service. */
+	readonly isRule?: true;
 }
 
 export interface Printed {

@@ -200,6 +200,23 @@ describe("l3dsr import", () => {
 		assert.match(rules.stderr, /: no rule was found$/m);
 	});
 
+	it("counts rules that the format leaves out, and no service without rules", async () => {
+		const mixed = file("mixed.conf", "192.0.2.30 = 28\n192.0.2.31\n");
+		const printed = await l3dsr("import", mixed, "--to", "iptables-save");
+		assert.match(printed.stdout, /^-A PREROUTING .* --set-daddr 192\.0\.2\.30$/m);
+		assert.match(
+			printed.stderr,
+			/^left: iptables-save: .*192\.0\.2\.31.*: L2DSR has no rules\n1 rule taken, 1 line left$/m,
+		);
+		assert.equal(printed.exitCode, 0);
+		const flat = await l3dsr("import", file("flat.conf", "192.0.2.31\n"), "--to", "nft");
+		assert.deepEqual([flat.exitCode, flat.stdout], [1, ""]);
+		assert.match(flat.stderr, /^0 rules taken, 1 line left$/m);
+		const ipv6 = await l3dsr("import", file("v6.conf", "2001:db8::30 = 28\n"), "--to", "iptables-save");
+		assert.deepEqual([ipv6.exitCode, ipv6.stdout], [0, ""]);
+		assert.match(ipv6.stderr, /: it is for ipv6: export ip6tables-save\n0 rules taken, 1 line left$/m);
+	});
+
 	it("prints the rules themselves with --to, as iptables-daddr-restore reads them", async () => {
 		const { stdout } = await l3dsr("import", file("old.rules", OLD_FILE), "--to", "iptables-save");
 		const rules = stdout.split("\n").filter((line) => line.startsWith("-A"));
