@@ -9,6 +9,7 @@ import {
 	parseDocument,
 	visit,
 	type YAMLError,
+	type YAMLMap,
 } from "yaml";
 import { type Diagnostic, type ErrorCode, L3dsrError, type Position } from "../../errors.ts";
 import { LIMITS } from "../limits.ts";
@@ -21,15 +22,14 @@ export class ConfigDocument {
 	readonly #document;
 	readonly #found: Diagnostic[] = [];
 	#readable: boolean;
-	/** What contains the value of the latest lookup. */
-	#holder: Holder;
+	/** The values of each mapping that was looked into; most values that are asked for are not there. */
+	readonly #values = new WeakMap<YAMLMap, ReadonlyMap<unknown, unknown>>();
 
 	/** `source`: the file's name as given. Faults in the YAML syntax are reported at once. */
 	constructor(text: string, source: string) {
 		this.#source = source;
 		this.#text = text;
 		this.#document = parse(text, source, this.#lines);
-		this.#holder = holderOf([], this.#resolve(this.#document.contents));
 		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
 		this.#readable = this.#document.errors.length === 0;
 		// A text without the sign has no alias; most have none, and a walk over all nodes takes its time.
@@ -77,21 +77,22 @@ export class ConfigDocument {
 
 	/** The node at a path of keys and indexes, with aliases resolved; undefined if there is none. */
 	at(path: readonly (string | number)[]): Node | undefined {
-		const key = path.at(-1);
-		if (key === undefined) return this.#resolve(this.#document.contents);
-		const { node, values } = this.#holderOf(path);
-		if (values !== undefined) return this.#resolve(values.get(key));
-		return isSeq(node) ? this.#resolve(node.get(key, true)) : undefined;
+		let node = this.#resolve(this.#document.contents);
+		for (const key of path) {
+			node = this.#resolve(
+				isMap(node) ? this.#valuesOf(node).get(key) : isSeq(node) ? node.get(key, true) : undefined,
+			);
+		}
+		return node;
 	}
 
-	/** Cached, because the values of one service are read one after the other; most of them are not there. */
-	#holderOf(path: readonly (string | number)[]): Holder {
-		const length = path.length - 1;
-		if (!holds(this.#holder, path, length)) {
-			const above = path.slice(0, length);
-			this.#holder = holderOf(above, this.at(above));
+	#valuesOf(map: YAMLMap): ReadonlyMap<unknown, unknown> {
+		let values = this.#values.get(map);
+		if (values === undefined) {
+			values = valuesByKey(map);
+			this.#values.set(map, values);
 		}
-		return this.#holder;
+		return values;
 	}
 
 	/** The text of a scalar, or of each scalar in a list, as written, so that 010 and 0x10 stay as they are. */
@@ -191,28 +192,14 @@ export class ConfigDocument {
 	}
 }
 
-/** A node, and its values by key if it is a mapping. */
-interface Holder {
-	readonly path: readonly (string | number)[];
-	readonly node: Node | undefined;
-	readonly values: ReadonlyMap<unknown, unknown> | undefined;
-}
-
-function holderOf(path: Holder["path"], node: Node | undefined): Holder {
-	if (!isMap(node)) return { path, node, values: undefined };
+/** The first value of each key. */
+function valuesByKey({ items }: YAMLMap): Map<unknown, unknown> {
 	const values = new Map<unknown, unknown>();
-	for (const { key, value } of node.items) {
+	for (const { key, value } of items) {
 		const name = isScalar(key) ? key.value : key;
 		if (!values.has(name)) values.set(name, value);
 	}
-	return { path, node, values };
-}
-
-/** True if the holder's path is the first `length` keys of `path`. */
-function holds(holder: Holder, path: Holder["path"], length: number): boolean {
-	if (holder.path.length !== length) return false;
-	for (let at = length - 1; at >= 0; at--) if (holder.path[at] !== path[at]) return false;
-	return true;
+	return values;
 }
 
 /** Throws CONFIG_SYNTAX if the text is too long or too deeply nested to read. */
