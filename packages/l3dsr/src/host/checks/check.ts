@@ -1,5 +1,5 @@
 /** The shape of one check: facts in, findings out. */
-import type { Family } from "@l3dsr/packet";
+import { type Family, prefixText } from "@l3dsr/packet";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Finding } from "../../model/finding.ts";
 import type { Service } from "../../model/service.ts";
@@ -74,9 +74,7 @@ export function listed(texts: readonly string[]): string {
 
 /** `8.9.1.7 (in 0.0.0.0/0), 10.1.0.7 (in 10.1.0.0/16)`: a client for each route. */
 export function clientsText(paths: readonly PathFacts[]): string {
-	const texts = paths.map(
-		({ client: { address, prefix } }) => `${address.text} (in ${prefix.address.text}/${prefix.length})`,
-	);
+	const texts = paths.map(({ client: { address, prefix } }) => `${address.text} (in ${prefixText(prefix)})`);
 	return listed([...new Set(texts)]);
 }
 

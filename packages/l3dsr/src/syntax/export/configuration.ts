@@ -1,9 +1,10 @@
 /** l3dsr.yaml, as YAML and as JSON (which is also YAML: `l3dsr up -c` reads both). */
-import { addressBits, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
 import type { InterfaceName } from "../../model/interface-name.ts";
 import type { NumberRange } from "../../model/rule.ts";
 import type { Service } from "../../model/service.ts";
+import { shortPrefixText } from "../selection-text.ts";
 import type { Printed, VipTable } from "./vip-table.ts";
 
 type Value = string | number | boolean | readonly (string | number)[];
@@ -56,10 +57,7 @@ function fieldsOf({ name, vip, selection = {}, setPort, clearDscp }: Service): F
 		...(real === undefined
 			? {}
 			: {
-					real:
-						real.length === addressBits(real.address.family)
-							? real.address.text
-							: `${real.address.text}/${real.length}`,
+					real: shortPrefixText(real),
 				}),
 		...(protocols === undefined ? {} : { protocol: oneOrMore(protocols.map(protocolText)) }),
 		...(ports === undefined ? {} : { ports: oneOrMore(ports.map(portText)) }),

@@ -2,7 +2,7 @@
  * Prints chains for -L, -S and -save, with exactly the spacing of iptables 1.8.9; with -n, protocols have names, as
  * in every version except 1.8.9 and 1.8.10.
  */
-import { type Address, addressBits, type Family, type Prefix } from "@l3dsr/packet";
+import { type Address, addressBits, type Family, type Prefix, prefixText } from "@l3dsr/packet";
 import { CHAINS, type Chain, type Counters, type Rule, type Table } from "../../model/rule.ts";
 import type { ListStyle } from "./command-line.ts";
 import { interfaceText } from "./header.ts";
@@ -120,7 +120,7 @@ function extras(rule: Rule, services: Services | undefined): string[] {
 function addressText(prefix: Prefix | undefined, family: Family, numeric: boolean, names?: Names): string {
 	if (prefix === undefined) return numeric ? (family === "ipv4" ? "0.0.0.0/0" : "::/0") : "anywhere";
 	const { address, length } = prefix;
-	if (length < addressBits(family)) return `${address.text}/${length}`;
+	if (length < addressBits(family)) return prefixText(prefix);
 	return (numeric ? undefined : names?.host(address)) ?? address.text;
 }
 

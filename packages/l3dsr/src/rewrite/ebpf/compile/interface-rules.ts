@@ -4,7 +4,7 @@
  * The program carries it as JSON text in its read-only map, so that the kernel alone can tell what runs. A schema
  * version prevents misreading what another release wrote.
  */
-import { type Prefix, parseAddress, prefixOf } from "@l3dsr/packet";
+import { type Prefix, parseAddress, prefixOf, prefixText } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import { isChainOf, type Rule, type Table } from "../../../model/rule.ts";
 import { formatRuleSpec } from "../../../syntax/iptables/rule-format.ts";
@@ -48,7 +48,7 @@ interface StoredRules {
 export function encodeInterfaceRules(rules: InterfaceRules): Uint8Array {
 	const stored: StoredRules = {
 		schema: SCHEMA_VERSION,
-		local: rules.local.map(({ address, length }) => `${address.text}/${length}`),
+		local: rules.local.map(prefixText),
 		rules: rules.rules.map(({ rule, ordinal, slot }): StoredRule => {
 			const { family, table, chain } = rule;
 			return { slot, ordinal, family, table, chain, spec: formatRuleSpec(rule) };
