@@ -77,7 +77,7 @@ export function readRequestHost(text: string): Reading<string> {
 	const ascii = /^[^\s/:[\]]+$/.test(text) ? domainToASCII(text) : "";
 	return bad(
 		`${JSON.stringify(text)} is not a host, expected a name or an address, with or without a port`,
-		ascii === "" ? undefined : `write ${ascii}`,
+		HOST_PATTERN.test(ascii) ? `write ${ascii}` : undefined,
 	);
 }
 
