@@ -12,15 +12,12 @@ const files = ["packages", "scripts", "bench"].flatMap((folder) =>
 );
 const readmes = files.filter((path) => path.endsWith("/README.md"));
 
-/** Where a README may find a file that it names: below its own folder, in its package, or from the root. */
+/** Where a README may find a file that it names: below its own folder, below packages/l3dsr, or from the root. */
 function isThere(readme: string, name: string): boolean {
 	const folders = [`${dirname(readme)}/`, "packages/l3dsr/"];
 	return files.some(
 		(path) =>
-			path === name ||
-			folders.some(
-				(folder) => path.startsWith(folder) && (path === `${folder}${name}` || path.endsWith(`/${name}`)),
-			),
+			path === name || (folders.some((folder) => path.startsWith(folder)) && path.endsWith(`/${name}`)),
 	);
 }
 

@@ -69,4 +69,4 @@ check bin/l3dsr lab --datapath ebpf
 
 echo "passed: $passed"
 printf '%s' "$failed" | sed 's/^/FAILED: /'
-[ -z "$failed" ]
+[ -z "$failed" ] && [ "$passed" -gt 0 ]

@@ -110,7 +110,7 @@ export async function runScript(file: string, ...args: readonly string[]): Promi
 }
 
 /** Multiplies the deadlines of `waitFor`: emulated machines (test/kernels) are slow. */
-const PATIENCE = Number(process.env["L3DSR_PATIENCE"] ?? 1);
+const PATIENCE = Number(process.env["L3DSR_PATIENCE"]) || 1;
 
 /**
  * Waits until `condition` returns something truthy, and returns that. Fails after the deadline, with `what`
