@@ -83,8 +83,8 @@ export async function bundleParts(
 		format: "esm",
 		chunkNames: "[name]-[hash]",
 		external: ["koffi"],
-		// The modules of the same library: esbuild leaves out what is unused, a fifth, and the rest is one function. Those
-		// for Node are of CommonJS: all of them come, each a function.
+		// The library's build for browsers consists of ES modules: esbuild drops the unused fifth and joins the rest into
+		// one function. Its build for Node is CommonJS, which esbuild keeps whole, with a function for each module.
 		alias: { yaml: join(root, "node_modules/yaml/browser/index.js") },
 		define: { "import.meta.url": "__url", "import.meta.dirname": "__dir" },
 		minifySyntax: true,

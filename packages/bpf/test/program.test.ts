@@ -99,7 +99,7 @@ test("a map that no instruction names is bound to the program", () => {
 	assert.deepEqual(Buffer.from(opened.lookup(arrayKey(0)) ?? []).toString(), "note");
 });
 
-// Linux 5.15 takes a context for XDP; the feature is the next one that tells.
+// Linux 5.15 takes a context for XDP; no feature tells that, so ask for the next newer one.
 test("an XDP program sees its context and returns its verdict", {
 	skip: !kernelHas("testRunLiveFrames") && "this kernel takes no context for XDP",
 }, () => {

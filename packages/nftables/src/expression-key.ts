@@ -6,7 +6,7 @@ import { writeExpression } from "./expression-codec.ts";
 
 const scratch = new AttributeWriter();
 
-/** Whether two expressions do the same. The numbers of counters are ignored. Quicker than two keys. */
+/** Whether two expressions do the same. The numbers of counters are ignored. Faster than comparing keys. */
 export function sameExpression(a: Expression, b: Expression): boolean {
 	if (a === b) return true;
 	switch (a.kind) {

@@ -124,7 +124,7 @@ export function prefixOf(address: Address, length: number): Prefix {
 	return Object.freeze({ address: addressFromBytes(bytes), length });
 }
 
-/** `192.0.2.0/24`; the length stands there for a single address, too. */
+/** `192.0.2.0/24`, with the length even for a single address. */
 export function prefixText({ address, length }: Prefix): string {
 	return `${address.text}/${length}`;
 }

@@ -1,7 +1,8 @@
 /**
  * The shape of l3dsr.yaml: one zod schema checks the file and generates the JSON Schema for editors
  * (docs/reference/l3dsr.schema.json). read-value.ts reads the values; the patterns here describe them to editors.
- * Loaded only if a file is read; most files have neither a director nor an agent. `zod/mini` is a quarter of zod's size, and unused parts stay out of the bundle.
+ * Loaded only if a file is read. The schemas of a director and of the agent are made when a file has one: most files have
+ * neither. `zod/mini` is a quarter of zod's size, and unused parts stay out of the bundle.
  */
 import { DSCP_CLASSES, MAX_PORT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import * as z from "zod/mini";

@@ -126,7 +126,7 @@ describe("the screen", () => {
 		offset: fc.integer({ min: 0, max: 2000 }),
 		services: fc.integer({ min: 0, max: 1000 }),
 	});
-	const control = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+	const control = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 	test("is as high as the terminal, never wider, and contains nothing that moves the cursor", () => {
 		fc.assert(
