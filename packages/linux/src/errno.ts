@@ -304,6 +304,5 @@ export function errnoOfFileError(error: unknown): string | undefined {
 export function fileErrorText(error: unknown): string {
 	const name = errnoOfFileError(error);
 	if (name === undefined) return String(error);
-	const known = Object.entries(texts()).find(([one]) => one === name);
-	return known === undefined ? name : `${name} (${known[1]})`;
+	return Object.hasOwn(ERRNO, name) ? `${name} (${texts()[name as ErrnoName]})` : name;
 }
