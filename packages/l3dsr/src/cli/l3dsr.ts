@@ -157,9 +157,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 		chosen = command;
 		command.option("--debug", "print the stack trace of an error");
 		const run = module.define(command, context);
-		command.allowExcessArguments();
 		command.action(async () => {
-			refuseExcessArguments(`${context.programName} ${subcommand.name}`, command);
 			exitCode = await run();
 		});
 	}
@@ -168,8 +166,10 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 	} catch (error) {
 		if (!(error instanceof CommanderError)) throw error;
 		if (error.exitCode === 0) return EXIT.done; // help or version, already printed
-		const usage = error.code === "commander.missingArgument" ? chosen?.usage() : undefined;
 		const name = commandOf(context);
+		if (error.code === "commander.excessArguments" && chosen !== undefined)
+			throw excessArgument(name, chosen);
+		const usage = error.code === "commander.missingArgument" ? chosen?.usage() : undefined;
 		const hint = usage === undefined ? optionFirstHint(context) : `write ${name} ${usage}`;
 		throw commandLineError(name, error.message, hint);
 	}
@@ -177,15 +177,16 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 }
 
 /** Names the argument that is too many; usually it is a configuration without its -c. */
-function refuseExcessArguments(name: string, command: Command): void {
-	const { args, registeredArguments: known } = command;
-	if (known.some(({ variadic }) => variadic)) return;
-	const excess = args[known.length];
-	if (excess === undefined) return;
-	const configured = command.options.some(({ long }) => long === "--config");
-	throw new L3dsrError({
+function excessArgument(name: string, { args, registeredArguments: known, options }: Command): L3dsrError {
+	const excess = args[known.length] ?? "";
+	const given = JSON.stringify(excess);
+	const configured = options.some(({ long }) => long === "--config");
+	return new L3dsrError({
 		code: "USAGE",
-		message: `${name} takes ${known.length === 0 ? "no argument" : "one argument"}, but ${JSON.stringify(excess)} was given${known.length === 0 ? "" : " too"}`,
+		message:
+			known.length === 0
+				? `${name} takes no argument, but ${given} was given`
+				: `${name} takes one argument, but ${given} was given too`,
 		hint: configured
 			? `a configuration is named with -c: ${name} -c ${/^[\w./-]+$/.test(excess) ? excess : "PATH"}`
 			: `${name} --help lists the choices`,
