@@ -87,10 +87,8 @@ export class Keeper implements Disposable {
 	#prepared: Prepared | undefined;
 	readonly #programs = new ProgramMemory();
 	#verified: Plan<ConfiguredHost> | undefined;
-	/** The plan whose tables are spare. */
-	#spared: Plan<ConfiguredHost> | undefined;
-	/** Tables that were sent at once, and when; until a record tells. */
-	#restored: (Restored & { readonly at: number }) | undefined;
+	/** Tables that were sent at once, when, and in which run; until a record tells. */
+	#restored: readonly (Restored & { readonly at: number; readonly run: Run })[] = [];
 	#rightAt: string | undefined;
 
 	constructor(options: KeeperOptions, log: RecordLog, counts: Counts) {
@@ -155,7 +153,7 @@ export class Keeper implements Disposable {
 		});
 		const isFirst = this.#configuration.applied === undefined;
 		try {
-			const changed = (await this.#adoptCandidate(run, lock)) || (await this.#repair(run, lock));
+			const changed = (await this.#adoptCandidate(run, lock)) ?? (await this.#repair(run, lock));
 			this.#noteSuccess(monitor);
 			return { kind: changed ? "changed" : "settled" };
 		} catch (error) {
@@ -165,10 +163,10 @@ export class Keeper implements Disposable {
 		}
 	}
 
-	/** True if a new configuration was put into force with at least one step. */
-	async #adoptCandidate(run: Run, lock: RunLock): Promise<boolean> {
+	/** Whether the host needed a step for a new configuration. Undefined if none was put into force. */
+	async #adoptCandidate(run: Run, lock: RunLock): Promise<boolean | undefined> {
 		const candidate = this.#configuration.candidateFor(run.triggers);
-		if (candidate === undefined) return false;
+		if (candidate === undefined) return undefined;
 		try {
 			const { steps, warnings, appliedAt } = await this.#apply(candidate.wish, lock);
 			this.#configuration.adopt(candidate);
@@ -186,7 +184,7 @@ export class Keeper implements Disposable {
 		} catch (error) {
 			if (error instanceof ChangeForbidden) throw error;
 			this.#configuration.refuseCandidate(error);
-			return false;
+			return undefined;
 		}
 	}
 
@@ -194,43 +192,42 @@ export class Keeper implements Disposable {
 	async #repair(run: Run, lock: RunLock): Promise<boolean> {
 		const wish = this.#configuration.applied?.wish;
 		if (wish === undefined) return false;
-		if (run.triggers.includes("ruleset")) await this.#restoreTables(lock);
+		if (run.triggers.includes("ruleset")) await this.#restoreTables(run, lock);
 		const stoppedBefore = this.#verified?.desired.stopped.length ?? 0;
 		const applied = await this.#apply(wish, lock);
-		const verifiedMs = this.#now() - run.since;
+		const verifiedAt = this.#now();
 		const { plan, warnings } = applied;
-		const restored = this.#restored;
-		const steps = [...(restored?.steps ?? []), ...applied.steps];
-		if (steps.length === 0 || plan === undefined) return false;
-		this.#restored = undefined;
-		const appliedAt = applied.steps.length === 0 ? (restored?.at ?? applied.appliedAt) : applied.appliedAt;
-		const { effects } = this.#options;
+		if (plan === undefined) return false;
 		const { observed, state, desired } = plan;
+		const made = { state, steps: applied.steps, at: applied.appliedAt };
+		const done = [...this.#restored, ...(made.steps.length === 0 ? [] : [made])];
+		const last = done.at(-1);
+		if (last === undefined) return false;
+		const { since, triggers, evidence } = this.#restored[0]?.run ?? run;
+		this.#restored = [];
+		const { effects } = this.#options;
 		const purpose = { services: wish.configuration.services, stopped: desired.stopped };
-		const drift = [
-			...(restored === undefined ? [] : driftOf(restored.state, { ...purpose, steps: restored.steps })),
-			...driftOf(state, { ...purpose, steps: applied.steps }),
-		];
+		const drift = done.flatMap((one) => driftOf(one.state, { ...purpose, steps: one.steps }));
 		const cause = causeOf({
 			observed,
 			drift,
 			resumed: desired.stopped.length < stoppedBefore,
-			flushed: run.evidence.flushed,
-			programGone: run.evidence.programs,
-			links: run.evidence.links,
-			changes: run.evidence.changes,
+			flushed: evidence.flushed,
+			programGone: evidence.programs,
+			links: evidence.links,
+			changes: evidence.changes,
 			running: () => effects.runningPrograms(),
 		});
 		this.#counts.repair(cause.kind);
 		this.#log.write({
 			kind: "repaired",
-			triggers: run.triggers,
+			triggers,
 			cause,
 			drift: drift.map(findingRecord),
-			steps: steps.map(stepRecord),
+			steps: done.flatMap((one) => one.steps.map(stepRecord)),
 			warnings,
-			tookMs: appliedAt - run.since,
-			verifiedMs,
+			tookMs: last.at - since,
+			verifiedMs: verifiedAt - since,
 		});
 		const { contention, began } = noteRepair(this.#contention, this.#now(), contestable(drift));
 		this.#contention = contention;
@@ -238,16 +235,13 @@ export class Keeper implements Disposable {
 		return true;
 	}
 
-	/**
-	 * Sends tables that are missing at once; whatever else is wrong is planned afterwards. Tables of an earlier plan can
-	 * be missing because the configuration has changed. Throws ChangeForbidden.
-	 */
-	async #restoreTables(lock: RunLock): Promise<void> {
+	/** Sends tables that are missing at once; whatever else is wrong is planned afterwards. Throws ChangeForbidden. */
+	async #restoreTables(run: Run, lock: RunLock): Promise<void> {
 		const { spare } = this.#options.host;
-		if (this.#spared !== this.#verified || !spare.isMissing()) return;
+		if (!spare.isMissing()) return;
 		await lock.take();
 		const restored = spare.restore();
-		if (restored !== undefined) this.#restored = { ...restored, at: this.#now() };
+		if (restored !== undefined) this.#restored = [...this.#restored, { ...restored, at: this.#now(), run }];
 	}
 
 	/** Throws L3dsrError whose notes say what was undone. */
@@ -287,9 +281,7 @@ export class Keeper implements Disposable {
 
 	/** Prepares for the next fault, between two runs. */
 	keepSpares(): void {
-		if (this.#verified === undefined) return;
-		this.#options.host.spare.keep(this.#verified);
-		this.#spared = this.#verified;
+		if (this.#verified !== undefined) this.#options.host.spare.keep(this.#verified);
 	}
 
 	/** Plans against the host as it is now. Changes nothing. */

@@ -194,8 +194,13 @@ test("restored tables are told by the next run if reading the host fails", async
 	host.onObserve = () => {};
 	assert.equal(await agent.run("retry"), "changed");
 	const [repaired, recovered] = records.records().slice(-2);
-	assert.equal(repaired?.kind, "repaired");
-	assert.deepEqual(repaired?.kind === "repaired" && repaired.drift.map(({ kind }) => kind), ["rule-missing"]);
+	assert(repaired?.kind === "repaired");
+	assert(repaired.tookMs >= 0 && repaired.tookMs <= repaired.verifiedMs, `${repaired.tookMs} ms`);
+	assert.deepEqual(repaired.triggers, ["ruleset"]);
+	assert.deepEqual(
+		repaired.drift.map(({ kind }) => kind),
+		["rule-missing"],
+	);
 	assert.equal(recovered?.kind, "recovered");
 });
 
