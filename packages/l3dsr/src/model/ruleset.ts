@@ -15,6 +15,14 @@ export interface RuleEntry {
 	readonly counters?: Counters;
 }
 
+/** The place of a rule as a key: each place has one rule on each datapath. */
+export function placeOf({
+	rule: { family, table, chain },
+	ordinal,
+}: Pick<RuleEntry, "rule" | "ordinal">): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}
+
 /** Every rule that this host should have, of both families, in ordinal order within each chain. */
 export interface Ruleset {
 	readonly entries: readonly RuleEntry[];

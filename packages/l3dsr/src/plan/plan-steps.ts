@@ -2,11 +2,10 @@
 import type { Address } from "@l3dsr/packet";
 import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
 import { RuleBag } from "../model/rule-bag.ts";
-import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { placeOf, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 import { guardFor, type VipGuard } from "../model/vip-guard.ts";
 import type { DesiredHost, HostState, RulesStep, Step } from "./host-state.ts";
 import { type LoopbackPlan, planLoopback } from "./loopback.ts";
-import type { PlacedRule } from "./ruleset-editor.ts";
 
 const NO_LOOPBACK_STEPS: LoopbackPlan = { before: [], after: [] };
 
@@ -56,16 +55,16 @@ function withLeaving(
 
 /** Undefined if the same rules are in the same places, intact, and with the wanted counters. */
 function rulesStep(observed: HostState, ruleset: Ruleset): RulesStep | undefined {
-	const current = new Map(observed.rules.map((one) => [placeKey(one), one]));
+	const current = new Map(observed.rules.map((one) => [placeOf(one), one]));
 	let counted = false;
 	const added: Rule[] = [];
 	for (const entry of ruleset.entries) {
-		const old = current.get(placeKey(entry));
+		const old = current.get(placeOf(entry));
 		if (old === undefined || !sameRule(old.rule, entry.rule)) {
 			added.push(entry.rule);
 			continue;
 		}
-		current.delete(placeKey(entry));
+		current.delete(placeOf(entry));
 		counted ||= entry.counters !== undefined && !sameCounters(entry.counters, old.counters);
 	}
 	const removed = [...current.values()].map(({ rule }) => rule);
@@ -88,10 +87,10 @@ function without(rules: readonly Rule[], others: readonly Rule[]): Rule[] {
  * happened since. Rules that are restored keep their counts.
  */
 export function asBefore(before: HostState, now: HostState, desired: DesiredHost): DesiredHost {
-	const current = new Map(now.rules.map((one) => [placeKey(one), one.rule]));
+	const current = new Map(now.rules.map((one) => [placeOf(one), one.rule]));
 	const entries = before.rules.map((one): RuleEntry => {
 		const { rule, ordinal, counters } = one;
-		const same = current.get(placeKey(one));
+		const same = current.get(placeOf(one));
 		return same !== undefined && sameRule(same, rule) ? { rule, ordinal } : { rule, ordinal, counters };
 	});
 	return {
@@ -100,11 +99,6 @@ export function asBefore(before: HostState, now: HostState, desired: DesiredHost
 		// A guard that somebody altered cannot be restored.
 		...(desired.guard === undefined || before.guard.altered ? {} : { guard: before.guard.guard ?? "none" }),
 	};
-}
-
-/** Each place of a chain has one rule. */
-function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry | PlacedRule): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
 function sameCounters(a: Counters, b: Counters): boolean {

@@ -13,7 +13,7 @@ import {
 import { GUARD_TABLE, NO_GUARD, planGuardChange } from "../host/vip-guard.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { sameValue } from "../model/rule.ts";
-import type { RuleEntry } from "../model/ruleset.ts";
+import { placeOf, type RuleEntry } from "../model/ruleset.ts";
 import type { HostState, Step } from "../plan/host-state.ts";
 import { planSteps } from "../plan/plan-steps.ts";
 import type { DatapathFinding } from "../rewrite/datapath.ts";
@@ -32,9 +32,6 @@ interface Spare {
 	readonly findings: readonly DatapathFinding[];
 }
 
-/** What the tables depend on. */
-type Contents = Pick<Plan, "assignment"> & { readonly guard: Plan["desired"]["guard"] };
-
 /** Tables that were missing and are there again, as if a plan had made them. */
 export interface Restored {
 	/** The host without them. */
@@ -44,7 +41,6 @@ export interface Restored {
 
 export class SpareTables {
 	readonly #open: () => Nftables;
-	#contents: Contents | undefined;
 	#plan: Plan | undefined;
 	#spares: readonly Spare[] = [];
 
@@ -52,15 +48,22 @@ export class SpareTables {
 		this.#open = open;
 	}
 
-	/** Prepares the tables of a plan without steps; those of the plan before only if they differ. */
+	/**
+	 * Prepares the tables of a plan without steps; those of the plan before only if they differ. Prepares none if the
+	 * kernel cannot be asked: then a plan makes the tables, which takes longer.
+	 */
 	keep(plan: Plan): void {
+		if (this.#plan === undefined || !haveSameTables(this.#plan, plan)) {
+			this.#spares = [];
+			try {
+				const spares = sparesOf(plan, this.#open());
+				const bytes = spares.reduce((sum, { transaction }) => sum + transaction.size, 0);
+				if (bytes <= MOST_BYTES) this.#spares = spares;
+			} catch (error) {
+				if (!(error instanceof NftablesError)) throw error;
+			}
+		}
 		this.#plan = plan;
-		const contents = { assignment: plan.assignment, guard: plan.desired.guard };
-		if (this.#contents !== undefined && sameContents(this.#contents, contents)) return;
-		this.#contents = contents;
-		const spares = sparesOf(contents, this.#open());
-		const bytes = spares.reduce((sum, { transaction }) => sum + transaction.size, 0);
-		this.#spares = bytes > MOST_BYTES ? [] : spares;
 	}
 
 	/** Whether a table is missing that {@link restore} would restore. Throws NftablesError. */
@@ -97,12 +100,12 @@ function isTaken(send: () => void): boolean {
 	}
 }
 
-function sameContents(a: Contents, b: Contents): boolean {
-	return sameValue(a.assignment.rules, b.assignment.rules) && sameValue(a.guard, b.guard);
+function haveSameTables(a: Plan, b: Plan): boolean {
+	return sameValue(a.assignment.rules, b.assignment.rules) && sameValue(a.desired.guard, b.desired.guard);
 }
 
 /** The guard first: no ARP answer for a VIP may leave while the rules are sent. */
-function sparesOf({ assignment, guard }: Contents, nftables: Nftables): Spare[] {
+function sparesOf({ assignment, desired: { guard } }: Plan, nftables: Nftables): Spare[] {
 	const guards =
 		guard === undefined || guard === "none"
 			? []
@@ -122,18 +125,11 @@ function sparesOf({ assignment, guard }: Contents, nftables: Nftables): Spare[] 
 }
 
 function stateWithout({ state, observed }: Plan, missing: readonly Spare[]): HostState {
-	const without = (table: TableId): boolean =>
-		missing.some(({ table: { family, name } }) => family === table.family && name === table.name);
 	const gone = new Set(missing.flatMap(({ entries }) => entries.map(placeOf)));
 	return {
 		...state,
 		rules: observed.snapshot.rules.filter((one) => one.datapath !== "nft" || !gone.has(placeOf(one))),
 		findings: missing.flatMap(({ findings }) => findings),
-		guard: without(GUARD_TABLE) ? NO_GUARD : state.guard,
+		guard: missing.some(({ table }) => table === GUARD_TABLE) ? NO_GUARD : state.guard,
 	};
-}
-
-/** Each place has one rule on each datapath. */
-function placeOf({ rule: { family, table, chain }, ordinal }: Pick<RuleEntry, "rule" | "ordinal">): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
 }

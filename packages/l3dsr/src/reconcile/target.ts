@@ -4,7 +4,7 @@ import { privilegeMissing } from "../host/capabilities.ts";
 import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { sameRule } from "../model/rule.ts";
-import type { RuleEntry } from "../model/ruleset.ts";
+import { placeOf } from "../model/ruleset.ts";
 import type { DesiredHost, HostState, Step } from "../plan/host-state.ts";
 import { planSteps } from "../plan/plan-steps.ts";
 import type { Assignment } from "../rewrite/assign.ts";
@@ -118,17 +118,13 @@ export async function directorSteps(
  * changed.
  */
 function misplacedRules({ rules }: Assignment, { snapshot }: ObservedHost): Finding[] {
-	const current = new Map(snapshot.rules.map((one) => [placeKey(one), one]));
+	const current = new Map(snapshot.rules.map((one) => [placeOf(one), one]));
 	return rules.flatMap(({ entry, datapath, reason }) => {
 		const name = signatureOf(entry.rule);
-		const now = current.get(placeKey(entry));
+		const now = current.get(placeOf(entry));
 		if (name === undefined || now === undefined || now.datapath === datapath) return [];
 		if (!sameRule(now.rule, entry.rule)) return [];
 		const problem = `runs on ${now.datapath} but belongs on ${datapath}: ${describeReason(reason)}`;
 		return [{ kind: "misplaced", object: `a rule of ${name}`, problem, rule: entry.rule }];
 	});
-}
-
-function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
 }

@@ -9,7 +9,7 @@ import type { Missing } from "../host/capabilities.ts";
 import type { DatapathChoice } from "../model/configuration.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Match, Rule } from "../model/rule.ts";
-import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { placeOf, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 import { TRANSLATED_BACK, wayBackOf } from "../model/way-back.ts";
 import type { DatapathName, ObservedRule } from "./datapath.ts";
 import type { Reason } from "./reason.ts";
@@ -73,10 +73,6 @@ export function assignAsObserved(
 			return { entry, datapath: onEbpf ? "ebpf" : "nft", reason: { kind: "as-before" } };
 		}),
 	);
-}
-
-function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
 async function assignOnce(

@@ -1,6 +1,6 @@
 /** The order in which the datapaths change, from the rules that both hold to those that they should hold. Pure. */
 import { type Rule, sameRule, sameValue } from "../model/rule.ts";
-import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { placeOf, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 import { wayBackOf } from "../model/way-back.ts";
 import type { Assignment } from "./assign.ts";
 import type { DatapathName, ObservedRule } from "./datapath.ts";
@@ -81,11 +81,6 @@ function without<E extends RuleEntry>(entries: readonly E[], others: readonly Ru
 		const rule = known.get(placeOf(one));
 		return rule === undefined || !sameRule(rule, one.rule);
 	});
-}
-
-/** Each place has one rule on each datapath. */
-function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
 /** A rule that moves to the other datapath keeps its counters, unless others are asked for. */
