@@ -18,6 +18,7 @@ export function monitorRuleset(report: EventHandler): EventReader {
 		for (const event of monitor.read()) {
 			if (event.kind === "lost") {
 				concerned = false;
+				deleted = NOTHING_DELETED;
 				report({ trigger: "lost" });
 			} else if (event.kind !== "generation") {
 				concerned ||= isAboutOurs(event);
