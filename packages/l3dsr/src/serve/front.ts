@@ -158,10 +158,11 @@ export class Front implements Disposable {
 		});
 	}
 
-	#why(error: unknown): string {
+	/** `next`: the next step for an error that names none. */
+	#why(error: unknown, next?: string): string {
 		return this.#options
 			.diagnosticsOf(error)
-			.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`))
+			.map(({ message, hint = next }) => (hint === undefined ? message : `${message} (${hint})`))
 			.join("; ");
 	}
 
@@ -176,9 +177,7 @@ export class Front implements Disposable {
 				this.#said.delete(name);
 			} catch (error) {
 				complete = false;
-				const hint = nextStep(error);
-				const next = hint === undefined ? "" : ` (${hint})`;
-				this.#say(name, `cannot serve HTTP at ${name}: ${this.#why(error)}${next}`);
+				this.#say(name, `cannot serve HTTP at ${name}: ${this.#why(error, nextStep(error, listen))}`);
 			}
 		}
 		return complete;
@@ -201,14 +200,14 @@ export class Front implements Disposable {
 const NEXT_STEPS: ReadonlyMap<number, string> = new Map([
 	[ERRNO.EADDRINUSE, "ss -ltnp, or ss -lxp for a path, shows who listens there"],
 	[ERRNO.EADDRNOTAVAIL, "it is served when this host has that address"],
-	[
-		ERRNO.EACCES,
-		"ports below 1024 need CAP_NET_BIND_SERVICE, which the unit leaves out: use another port, or systemctl edit l3dsr-agent",
-	],
 ]);
 
-function nextStep(error: unknown): string | undefined {
-	return error instanceof SyscallError ? NEXT_STEPS.get(error.errno) : undefined;
+function nextStep(error: unknown, listen: ListenAddress): string | undefined {
+	if (!(error instanceof SyscallError)) return undefined;
+	if (error.errno !== ERRNO.EACCES) return NEXT_STEPS.get(error.errno);
+	return listen.kind === "tcp"
+		? "ports below 1024 need CAP_NET_BIND_SERVICE, which the unit leaves out: use another port, or systemctl edit l3dsr-agent"
+		: `the agent may not create files in ${dirname(listen.path)}: choose another folder, such as /run/l3dsr`;
 }
 
 /** If the user exists only for the HTTP process, its group may connect to the Unix socket. */
