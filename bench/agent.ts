@@ -170,16 +170,17 @@ async function measureRepairs(
 ): Promise<void> {
 	const timed = async (name: string, act: () => void): Promise<void> => {
 		const begun = performance.now();
+		// Records have the time of the wall clock.
+		const begunAt = Date.now();
 		const repaired = next(agent, "repaired");
 		let last = begun;
 		let isContested = false;
-		let repairedAt = begun;
+		let tookMs = 0;
 		using _listening = agent.onRecord((record) => {
 			if (record.kind === "repaired") {
 				last = performance.now();
 				// The record follows a reading of the whole host, which is right by then.
-				const { time, tookMs, verifiedMs } = record;
-				repairedAt = Date.parse(time) - performance.timeOrigin - (verifiedMs - tookMs);
+				tookMs = Date.parse(record.time) - (record.verifiedMs - record.tookMs) - begunAt;
 			}
 			isContested ||= record.kind === "contention";
 		});
@@ -189,7 +190,7 @@ async function measureRepairs(
 		if (isContested)
 			throw new Error(`${name}: the agent takes it for the work of another manager of this host`);
 		// The agent may see a fault of several steps half done, and repair it twice.
-		note(repairs, name, repairedAt - begun);
+		note(repairs, name, tookMs);
 	};
 	{
 		using nftables = new Nftables();
