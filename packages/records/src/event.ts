@@ -83,7 +83,10 @@ export const event = record({
 	drift: optional(list(drift), "repaired: what was found."),
 	steps: optional(list(step), "configured, repaired: what was done."),
 	warnings: optional(list(text()), "configured, repaired: what else is not as it could be."),
-	tookMs: optional(number(), "configured, repaired: from the first event that was heard to the last change."),
+	tookMs: optional(
+		number(),
+		"configured, repaired: from the first event that was reported to the last change.",
+	),
 	verifiedMs: optional(
 		number(),
 		"configured, repaired: from the first event to the look that has found nothing left to do.",

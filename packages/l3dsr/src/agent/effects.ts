@@ -8,7 +8,7 @@ import type { SourceFiles } from "../sources/source-files.ts";
 import type { EventHandler } from "./events/event.ts";
 
 export interface AgentHost extends HostEffects, SourceFiles {
-	/** Of the last plan that left nothing to do. */
+	/** Our tables, from the last plan that left nothing to do. */
 	readonly spare: Pick<SpareTables, "keep" | "isMissing" | "restore">;
 }
 

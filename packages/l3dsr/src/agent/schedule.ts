@@ -2,9 +2,10 @@
  * Decides when the agent runs the reconciler, and why. Pure: the caller passes times, in milliseconds of a monotonic
  * clock.
  *
- * An event waits a moment for others, so that a burst causes one run, unless it deleted a table of ours. Runs spend a CPU budget that grows with time,
- * so that a host with events all the time does not spend all its time looking. A few runs in a row are free, however
- * much they cost: a fault after a quiet time is repaired at once. What an operator does never waits for the budget.
+ * An event waits a moment for others, so that a burst causes one run, unless it deleted a table of ours. Runs spend a
+ * CPU budget that grows with time, so that a host with events all the time does not spend all its time looking. A few
+ * runs in a row are free, however much they cost: a fault after a quiet time is repaired at once. What an operator does
+ * never waits for the budget.
  */
 import type { Trigger } from "./record.ts";
 

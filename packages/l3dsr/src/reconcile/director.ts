@@ -68,13 +68,15 @@ export function observedDirector(
 const MOST_READINGS = 8;
 
 /**
- * A plan reads the tables for the health of the real servers, and again for the rest. A health that an agent wrote in
- * between would be a difference that there is not, so the plan is made again.
+ * A plan reads the tables for the health of the real servers, and again for the rest. If an agent has
+ * written a health in between, it would be reported as a difference, so the plan is made again.
  */
 function planInOneState(director: Director, { fleet, settings }: DesiredDirector): DirectorPlan {
+	let before = director.mark();
 	for (let reading = 1; ; reading++) {
-		const mark = director.mark();
 		const plan = director.plan(director.wishFor(fleet), settings);
-		if (director.mark() === mark || reading === MOST_READINGS) return plan;
+		const after = director.mark();
+		if (after === before || reading === MOST_READINGS) return plan;
+		before = after;
 	}
 }

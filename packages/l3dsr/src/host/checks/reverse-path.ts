@@ -69,7 +69,7 @@ function byRule({ configuration, inNetfilter, facts }: CheckInput): CheckFinding
 	);
 	return rules.flatMap(({ place, hook, priority, family, strict }): CheckFinding[] => {
 		// The look-up for the sender starts from the packet's destination: there, still the real address. Of chains with
-		// one priority, the kernel runs the newest first, which is that of a firewall each time it reloads.
+		// equal priority the kernel runs the newest first, so a firewall's chain comes before ours after each reload.
 		const isBefore =
 			inNetfilter.has(family) && (hook === "ingress" || priority <= TABLE_PRIORITY[configuration.table]);
 		const paths = facts.routes.paths.filter(({ client }) => client.address.family === family);
