@@ -7,10 +7,10 @@ import type { ProgramSettings } from "../compile/about.ts";
 import { compileDirector } from "../compile/compile.ts";
 import { RING_SLOTS } from "../ring.ts";
 import type { RingCache } from "../ring-cache.ts";
-import type { BalanceWish } from "../service.ts";
+import { type BalanceWish, keyText } from "../service.ts";
 import { REASON_SLOTS } from "../tables/layout.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
-import { type CurrentService, isSameService } from "../tables/state.ts";
+import type { CurrentService } from "../tables/state.ts";
 import { planVipTable } from "../tables/vip-table.ts";
 import { emptyRings } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
@@ -18,7 +18,7 @@ import { currentTick } from "./clock.ts";
 import { carryDatagrams } from "./datagrams.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import type { ResolvedHops } from "./next-hops.ts";
-import { programSettings, sameSettings } from "./program-settings.ts";
+import { isAsWanted, programSettings } from "./program-settings.ts";
 import { attach, attachmentAt } from "./programs.ts";
 import { PLACES_OF } from "./settings.ts";
 import { type NewVipTable, SharedTables } from "./shared-tables.ts";
@@ -36,6 +36,7 @@ export class Change {
 	readonly #attachments: readonly Attachment[];
 	readonly #rings: RingCache;
 	readonly #input: ChangeInput;
+	readonly #planned: ReadonlyMap<string, PlannedService>;
 	readonly #now = currentTick();
 
 	constructor(
@@ -48,6 +49,7 @@ export class Change {
 		this.#attachments = attachments;
 		this.#rings = rings;
 		this.#input = input;
+		this.#planned = new Map(input.plan.services.map((service) => [keyText(service.wish), service]));
 	}
 
 	run(): {
@@ -59,8 +61,9 @@ export class Change {
 	} {
 		const { plan } = this.#input;
 		const before = this.#current?.services() ?? [];
-		const grown =
-			this.#current === undefined || plan.grow !== undefined ? this.#makeTables(before) : undefined;
+		const isGrowing = this.#current === undefined || plan.grow !== undefined;
+		const numbers = isGrowing ? this.#newNumbers(before) : new Map<number, number>();
+		const grown = isGrowing ? this.#makeTables(before, numbers) : undefined;
 		const tables = grown ?? this.#current;
 		if (tables === undefined) throw new RangeError("no tables");
 		let programs: { attached: string[]; detached: string[]; attachments: readonly Attachment[] };
@@ -78,8 +81,8 @@ export class Change {
 		}
 		if (grown !== undefined) {
 			// Once more, for datagrams that began in between.
-			this.#carryDatagrams(grown, before);
-			this.#carryCounters(grown, before);
+			this.#carryDatagrams(grown, numbers);
+			this.#carryCounters(grown, numbers);
 			this.#current?.[Symbol.dispose]();
 		} else this.#forgetServices(tables, before);
 		const services = plan.services.map((service) => this.#moveService(tables, service));
@@ -87,7 +90,7 @@ export class Change {
 	}
 
 	/** Makes larger tables and copies the current content; numbers within services stay the same. */
-	#makeTables(before: readonly CurrentService[]): SharedTables {
+	#makeTables(before: readonly CurrentService[], numbers: ReadonlyMap<number, number>): SharedTables {
 		const { plan } = this.#input;
 		const capacity = plan.grow;
 		if (capacity === undefined) throw new RangeError("tables of no size");
@@ -104,23 +107,28 @@ export class Change {
 			to.now.set(from.now);
 			for (const { index, entry } of service.reals) tables.reals.put(planned.place.first + index, entry);
 		}
-		this.#carryDatagrams(tables, before);
+		this.#carryDatagrams(tables, numbers);
 		return tables;
 	}
 
-	/** So that later fragments follow their first one across larger tables, where reals have other numbers. */
-	#carryDatagrams(tables: SharedTables, before: readonly CurrentService[]): void {
+	/** The numbers of reals in larger tables, by their current ones; without reals of removed services. */
+	#newNumbers(before: readonly CurrentService[]): Map<number, number> {
 		const numbers = new Map<number, number>();
 		for (const service of before) {
 			const place = this.#plannedOf(service)?.place;
 			if (place === undefined) continue;
 			for (const { index } of service.reals) numbers.set(service.first + index, place.first + index);
 		}
+		return numbers;
+	}
+
+	/** So that later fragments follow their first one across larger tables. */
+	#carryDatagrams(tables: SharedTables, numbers: ReadonlyMap<number, number>): void {
 		if (this.#current !== undefined) carryDatagrams(this.#current.datagrams(), tables.datagrams(), numbers);
 	}
 
 	#plannedOf(service: CurrentService): PlannedService | undefined {
-		return this.#input.plan.services.find(({ wish }) => isSameService(wish, service));
+		return this.#planned.get(keyText(service));
 	}
 
 	/**
@@ -175,8 +183,7 @@ export class Change {
 				const here = this.#attachments.filter((one) => one.interface.index === on.index);
 				const current = here.find((one) => places.includes(one.hook));
 				const wanted = programSettings(on, settings, this.#input.wish);
-				const isSame = current?.behind.length === 0 && sameSettings(current.settings, wanted);
-				if (!isNew && others === undefined && current !== undefined && isSame) {
+				if (!isNew && others === undefined && isAsWanted(current, wanted)) {
 					attachments.push(current);
 					continue;
 				}
@@ -228,22 +235,15 @@ export class Change {
 	}
 
 	/** Starts each counter of the new tables at the old one's final value, including what was counted until the swap. */
-	#carryCounters(tables: SharedTables, before: readonly CurrentService[]): void {
-		const numbers = before.flatMap(({ first, reals }) => reals.map(({ index }) => first + index));
-		const ended = this.#current?.counters([...Array(REASON_SLOTS).keys(), ...numbers]);
+	#carryCounters(tables: SharedTables, numbers: ReadonlyMap<number, number>): void {
+		const ended = this.#current?.counters([...Array(REASON_SLOTS).keys(), ...numbers.keys()]);
 		if (ended === undefined) return;
-		for (let slot = 0; slot < REASON_SLOTS; slot++) {
-			const total = ended.get(slot);
-			if (total !== undefined) tables.reals.setBase(slot, total);
-		}
-		for (const service of before) {
-			const planned = this.#plannedOf(service);
-			if (planned === undefined) continue;
-			for (const { index } of service.reals) {
-				const total = ended.get(service.first + index);
-				if (total !== undefined) tables.reals.setBase(planned.place.first + index, total);
-			}
-		}
+		const carry = (from: number, to: number) => {
+			const total = ended.get(from);
+			if (total !== undefined) tables.reals.setBase(to, total);
+		};
+		for (let slot = 0; slot < REASON_SLOTS; slot++) carry(slot, slot);
+		for (const [from, to] of numbers) carry(from, to);
 	}
 
 	/** Frees the numbers of removed services; no program refers to them any more. */

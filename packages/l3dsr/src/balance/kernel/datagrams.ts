@@ -1,6 +1,6 @@
 /**
- * The memory of fragments when numbers of real servers change their meaning: its entries hold numbers of the whole table.
- * Programs write entries at the same time, one 64-bit store each.
+ * Keeps the memory of fragments right when a number is freed or a real server gets another one: its entries hold numbers
+ * of the whole table. Programs write entries at the same time, one 64-bit store each.
  */
 import { FRAGMENT_BITS, MOST_NUMBERS } from "../tables/layout.ts";
 
@@ -34,6 +34,7 @@ export function carryDatagrams(
 	}
 }
 
-function numberIn(entry: bigint): number {
+/** The number of the real server in an entry. */
+export function numberIn(entry: bigint): number {
 	return Number(entry >> NUMBER_AT) & NUMBER_MASK;
 }

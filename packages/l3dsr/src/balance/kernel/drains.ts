@@ -48,8 +48,13 @@ export class Drains {
 			writeSlots(rings, endTransition(rings));
 		}
 		const leastAge = remembersAlways ? ALWAYS_TICKS : undefined;
-		for (const place of tables.places())
-			if (tables.reals.hasLeft(place)) freeLeft(tables, place, { now, leastAge });
+		const gone = tables
+			.places()
+			.flatMap((place) => (tables.reals.hasLeft(place) ? numbersOver(tables, place, { now, leastAge }) : []));
+		if (gone.length > 0) {
+			tables.freeNumbers(new Set(gone));
+			tables.reals.touch();
+		}
 		return over.length;
 	}
 
@@ -64,22 +69,17 @@ export class Drains {
 	}
 }
 
-/** Frees the numbers of removed reals to which no slot refers; with `leastAge`, only if they left longer ago (ticks). */
-function freeLeft(
+/** The numbers of removed reals to which no slot refers; with `leastAge`, only of those that left longer ago (ticks). */
+function numbersOver(
 	tables: SharedTables,
 	place: CurrentPlace,
 	{ now, leastAge }: { readonly now: number; readonly leastAge: number | undefined },
-): void {
+): number[] {
 	const rings = tables.rings(place.number);
-	if (isInTransition(rings)) return;
+	if (isInTransition(rings)) return [];
 	const referred = referredReals(rings);
-	const over = new Set<number>();
-	for (const { index, entry } of tables.reals.of(place)) {
-		if (entry.left === undefined || referred.has(index)) continue;
-		if (leastAge !== undefined && ticksBetween(entry.left, now) <= leastAge) continue;
-		over.add(place.first + index);
-	}
-	if (over.size === 0) return;
-	tables.freeNumbers(over);
-	tables.reals.touch();
+	return tables.reals.of(place).flatMap(({ index, entry: { left } }) => {
+		if (left === undefined || referred.has(index)) return [];
+		return leastAge !== undefined && ticksBetween(left, now) <= leastAge ? [] : [place.first + index];
+	});
 }

@@ -1,4 +1,5 @@
 /** Explains what the running director does with a frame: runs the oracle on the current tables. Changes nothing. */
+
 import { dscp } from "@l3dsr/packet";
 import type { ProgramSettings } from "../compile/about.ts";
 import { tagOf } from "../hash.ts";
@@ -17,9 +18,9 @@ import {
 	FRAGMENT_BITS,
 	FRAGMENT_TICKS,
 	HEADER,
-	MOST_NUMBERS,
 } from "../tables/layout.ts";
 import type { Hop as TableHop } from "../tables/real-entry.ts";
+import { numberIn } from "./datagrams.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
 /** `frame`: as received by the interface of the program compiled for `settings`. `now`: a tick. */
@@ -140,7 +141,7 @@ class SharedFragments implements Fragments {
 		const entry = entryOf(this.#tables, "fragments", hash);
 		const age = (now - Number(entry >> BigInt(FRAGMENT_BITS.tick))) & 0xfff;
 		if (entry === 0n || age > FRAGMENT_TICKS) return undefined;
-		return Number((entry >> BigInt(FRAGMENT_BITS.real)) & BigInt(MOST_NUMBERS - 1));
+		return numberIn(entry);
 	}
 
 	set(): void {}

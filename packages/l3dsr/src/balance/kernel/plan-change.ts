@@ -14,7 +14,7 @@ import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts
 import { type CurrentService, isSameService, type NumberedReal } from "../tables/state.ts";
 import { moveRing, type Rings, useOfRing } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
-import { programSettings, sameSettings } from "./program-settings.ts";
+import { isAsWanted, programSettings } from "./program-settings.ts";
 import { PLACES_OF } from "./settings.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
@@ -60,12 +60,7 @@ function planPrograms({
 		const here = attachments.filter((one) => one.interface.index === on.index);
 		const current = here.find(({ hook }) => places.includes(hook));
 		if (current !== undefined) kept.add(current);
-		if (
-			!isOther &&
-			current?.behind.length === 0 &&
-			sameSettings(current.settings, programSettings(on, settings, wish))
-		)
-			return [];
+		if (!isOther && isAsWanted(current, programSettings(on, settings, wish))) return [];
 		const behind = current?.behind ?? [];
 		return [{ interface: on.name, hook: current?.hook ?? places[0], replaces: here.length > 0, behind }];
 	});

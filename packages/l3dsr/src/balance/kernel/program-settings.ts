@@ -4,6 +4,7 @@ import type { NetInterface } from "@l3dsr/linux";
 import type { DirectorSettings } from "../../model/director.ts";
 import { encodeAbout, type ProgramSettings } from "../compile/about.ts";
 import type { BalanceWish } from "../service.ts";
+import type { Attachment } from "./attachments.ts";
 
 export function programSettings(
 	on: NetInterface,
@@ -26,7 +27,8 @@ export function programSettings(
 	};
 }
 
-/** `current`: undefined if another version made the program. */
-export function sameSettings(current: ProgramSettings | undefined, wanted: ProgramSettings): boolean {
-	return current !== undefined && Buffer.compare(encodeAbout(current), encodeAbout(wanted)) === 0;
+/** True if the program can stay: it was compiled for `wanted`, by this version, and no other program runs before it. */
+export function isAsWanted(current: Attachment | undefined, wanted: ProgramSettings): current is Attachment {
+	const settings = current?.behind.length === 0 ? current.settings : undefined;
+	return settings !== undefined && Buffer.compare(encodeAbout(settings), encodeAbout(wanted)) === 0;
 }

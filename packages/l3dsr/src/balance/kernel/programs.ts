@@ -2,6 +2,7 @@
 import type { Program } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
 import { attachAtFirst, type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { detachOurs, type Undo } from "../../rewrite/ebpf/kernel/detach.ts";
 import { refuseTakenXdp } from "../../rewrite/ebpf/kernel/taken-xdp.ts";
 import type { ProgramSettings } from "../compile/about.ts";
 import type { Attachment } from "./attachments.ts";
@@ -32,44 +33,35 @@ export interface ProgramsAt {
  * An interface has one XDP program, native or generic, so a program of ours in the other mode is detached first. For
  * that moment the kernel gets the packets for the VIPs.
  */
-function detachOtherMode(
-	on: NetInterface,
-	{ hook, program }: Attachment,
-	wanted: HookName,
-	undo: (() => void)[],
-): void {
-	if (PLACES[wanted].program !== "xdp" || PLACES[hook].program !== "xdp") return;
-	PLACES[hook].detach(on, program.info.id);
-	undo.push(() => PLACES[hook].attach(on, program));
+function detachOtherMode(other: Attachment, wanted: HookName, undo: Undo): void {
+	if (PLACES[wanted].program === "xdp" && PLACES[other.hook].program === "xdp") detachOurs(other, undo);
 }
 
-/** Attaches the program in place of `current` (in front, if others are before that), or where none of ours is. Adds to `undo` the step that reverses it. */
+/**
+ * Attaches the program: in place of `current`, in front of the others if they run before `current`, or where none of ours
+ * is. Adds to `undo` what reverses it. Between detaching and attaching, the kernel gets the packets for the VIPs.
+ */
 export function attach(
 	on: NetInterface,
 	program: Program,
 	{ current, elsewhere }: ProgramsAt,
 	places: readonly [HookName, ...HookName[]],
-	undo: (() => void)[],
+	undo: Undo,
 ): HookName {
 	const { id } = program.info;
-	if (current !== undefined && current.behind.length > 0) {
-		// The old program must not see what the new one has rewritten: it could take it for a packet from outside.
-		const place = PLACES[current.hook];
-		place.detach(on, current.program.info.id);
-		undo.push(() => place.attach(on, current.program));
-		place.attach(on, program);
-		undo.push(() => place.detach(on, id));
-		return current.hook;
-	}
-	if (current !== undefined) {
+	if (current !== undefined && current.behind.length === 0) {
 		const place = PLACES[current.hook];
 		place.replace(on, current.program.info.id, program);
 		undo.push(() => place.replace(on, id, current.program));
 		return current.hook;
 	}
-	for (const other of elsewhere) detachOtherMode(on, other, places[0], undo);
-	refuseTakenXdp(on, places[0], "the director");
-	const hook = attachAtFirst(places, on, program);
+	// The old program must not see what the new one has rewritten: it could take it for a packet from outside.
+	if (current !== undefined) detachOurs(current, undo);
+	else {
+		for (const other of elsewhere) detachOtherMode(other, places[0], undo);
+		refuseTakenXdp(on, places[0], "the director");
+	}
+	const hook = attachAtFirst(current === undefined ? places : [current.hook], on, program);
 	undo.push(() => PLACES[hook].detach(on, id));
 	return hook;
 }
