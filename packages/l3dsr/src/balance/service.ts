@@ -66,7 +66,7 @@ const ALL_HEALTHY: HealthOf = () => "healthy";
 /**
  * Throws RangeError if the fleet names a pool that it does not have; the syntax layer refuses such a fleet. `before`: an
  * earlier result, whose reals are used again where they are the same: with a thousand of them, new ones at each event
- * would make the garbage collector stop the process.
+ * would cause pauses for garbage collection.
  */
 export function lowerFleet(
 	fleet: Fleet,
@@ -112,38 +112,26 @@ function lowerService(
 	const healths = pool.reals.map(({ name }) => healthOf(key, pool.name, name));
 	const { serves, carries } = usePool(pool, healths);
 	const isOfFamily = ({ family }: Address) => family === address.family;
-	let number = 0;
-	const reals = pool.reals.map((real, n): BalancedReal | undefined => {
+	const reals: BalancedReal[] = [];
+	pool.reals.forEach((real, n) => {
 		const own = real.addresses.find(isOfFamily);
-		if (own === undefined) return undefined;
+		if (own === undefined) return;
 		const { name, weight } = real;
 		const isServing = serves[n] === true;
 		const isCarrying = carries[n] === true;
 		const health = healths[n] ?? "healthy";
-		const was = before[number++];
-		return was !== undefined &&
+		const was = before[reals.length];
+		const isSame =
+			was !== undefined &&
 			was.address === own &&
 			was.name === name &&
 			was.weight === weight &&
 			was.serves === isServing &&
 			was.carries === isCarrying &&
-			was.health === health
-			? was
-			: { name, address: own, weight, serves: isServing, carries: isCarrying, health };
+			was.health === health;
+		reals.push(isSame ? was : { name, address: own, weight, serves: isServing, carries: isCarrying, health });
 	});
-	return {
-		...key,
-		vip: vip.name,
-		pool: pool.name,
-		dscp,
-		affinity,
-		drainMs: pool.drainMs,
-		reals: isWhole(reals) ? reals : reals.filter((real) => real !== undefined),
-	};
-}
-
-function isWhole(reals: readonly (BalancedReal | undefined)[]): reals is readonly BalancedReal[] {
-	return !reals.includes(undefined);
+	return { ...key, vip: vip.name, pool: pool.name, dscp, affinity, drainMs: pool.drainMs, reals };
 }
 
 /** The start of a service's hashes, the same on every director. */
