@@ -2,15 +2,11 @@
  * Which VIP a packet was for that a director has sent to a real server. The real server's address and the code tell it,
  * unless VIPs share a code there; then protocol and port tell it. Pure.
  */
-import { type Address, addressFromBytes, type ParsedPacket, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { type Address, addressFromBytes, type ParsedPacket, quoteOf, wordAt } from "@l3dsr/packet";
 import type { CurrentService } from "../../balance/tables/state.ts";
 
 /** A service's VIP, as a real server sees it. */
 type Directed = Pick<CurrentService, "address" | "protocol" | "port">;
-
-/** Bytes of an ICMP header; behind it is the packet that an error quotes. */
-const ICMP_BYTES = 8;
-const SOURCE = { ipv4: [12, 16], ipv6: [8, 24] } as const;
 
 export class DirectedVips {
 	readonly #byReal = new Map<string, { readonly code: number; readonly services: Directed[] }>();
@@ -58,20 +54,18 @@ function byPort(
 	const own = services.filter(({ protocol }) => protocol === transport.protocol);
 	const at = transport.offset + 2;
 	if (at + 2 > bytes.length) return undefined;
-	const port = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+	const port = wordAt(bytes, at);
 	return (own.find((one) => one.port === port) ?? own.find((one) => one.port === 0))?.address;
 }
 
 /** An ICMP error quotes a packet that came from the VIP. */
 function quotedSource(
 	services: readonly Directed[],
-	{ transport, family }: ParsedPacket,
+	packet: ParsedPacket,
 	bytes: Uint8Array,
 ): Address | undefined {
-	if (transport?.protocol !== PROTOCOL_NUMBER[family === "ipv4" ? "icmp" : "icmpv6"]) return undefined;
-	const quoted = transport.offset + ICMP_BYTES;
-	const [from, to] = SOURCE[family];
-	if (quoted + to > bytes.length) return undefined;
-	const { text } = addressFromBytes(bytes.slice(quoted + from, quoted + to));
+	const quote = quoteOf(bytes, packet);
+	if (quote === undefined) return undefined;
+	const { text } = addressFromBytes(quote.source);
 	return services.find(({ address }) => address.text === text)?.address;
 }
