@@ -5,6 +5,7 @@ import { type LoweringOptions, lowerService, signatureOf } from "../../model/low
 import { type Counters, type Rule, sameRule, withoutComments } from "../../model/rule.ts";
 import { RuleBag } from "../../model/rule-bag.ts";
 import { type Service, serviceType } from "../../model/service.ts";
+import { once } from "../../once.ts";
 import type { HostState } from "../../plan/host-state.ts";
 import { loopbackEntries } from "../../plan/loopback.ts";
 import { keyOfRule, keyOfService } from "../../plan/service-keys.ts";
@@ -57,11 +58,7 @@ export function serviceRows(
 	const whyStopped = new Map(stopped.map(({ service, reason }) => [service, reason]));
 	const accounted = new Set<ObservedRule>();
 	const lowered = new Map((services ?? []).map((service) => [service, lowerService(service, lowering)]));
-	let configured: RuleBag | undefined;
-	const isConfigured = (rule: Rule) => {
-		configured ??= new RuleBag([...lowered.values()].flat());
-		return configured.has(rule);
-	};
+	const configured = once(() => new RuleBag([...lowered.values()].flat()));
 	const rows = [...lowered].map(([service, rules]): ServiceRow => {
 		const ownHere = ownOf.get(service.vip.text) ?? [];
 		// If two services do the same, up installs the rules of one: they serve the other too.
@@ -69,7 +66,7 @@ export function serviceRows(
 			if (ownHere.some((one) => sameRule(one.rule, rule))) return rule;
 			const effect = withoutComments(rule);
 			const twin = ownHere.find(
-				(one) => sameRule(withoutComments(one.rule), effect) && isConfigured(one.rule),
+				(one) => sameRule(withoutComments(one.rule), effect) && configured().has(one.rule),
 			);
 			return twin?.rule ?? rule;
 		});
