@@ -42,7 +42,7 @@ export interface PlannedServiceChange {
 
 export interface DirectorPlan {
 	readonly action: "start" | "change" | "stop";
-	/** Interfaces that get a program. `replaces`: it replaces one of ours; `behind`: which runs behind these programs. */
+	/** Interfaces that get a program. `replaces`: it replaces one of ours. `behind`: programs of others that have run before ours; it goes in front of them. */
 	readonly attached: readonly {
 		readonly interface: string;
 		readonly hook: string;

@@ -1,7 +1,7 @@
 /** Why a check failed, and the sentence for it. Pure. */
 import { errnoName, errnoText } from "@l3dsr/linux";
 
-/** The stage at which the real server stopped answering. */
+/** What did not finish: a stage of the real server's answer, or the operator's command. */
 export type Stage = "connect" | "tls" | "answer" | "command";
 
 export type CheckFailure =

@@ -3,7 +3,7 @@
  * reference/director-packets.md, independently of the compiler, whose programs are compared with it on the same
  * frames.
  */
-import { type Address, addressFromBytes, type Dscp, replaceInChecksum } from "@l3dsr/packet";
+import { type Address, addressFromBytes, type Dscp, ETHER_TYPE, replaceInChecksum } from "@l3dsr/packet";
 import type { FlowMode } from "../../model/director.ts";
 import type { Affinity, EchoMode } from "../../model/fleet.ts";
 import { datagramHash, type FlowKey, flowHash, slotOf } from "../hash.ts";
@@ -129,7 +129,7 @@ interface Known {
 
 const FLAG = { syn: 0x02, rst: 0x04, ack: 0x10 } as const;
 /** Tags that the kernel takes out of a frame before tc sees it: 802.1Q and 802.1ad. */
-const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
+const VLAN_TYPES: readonly number[] = [ETHER_TYPE.vlan, ETHER_TYPE.serviceVlan];
 
 /** What the director does with a frame at `now`, in ticks. Changes only the memories of `tables`. Never throws. */
 export function direct(
@@ -145,7 +145,7 @@ export function direct(
 	if (options.hook === "tc" && VLAN_TYPES.includes(wordAt(frame, 12))) return pass("vlan");
 	if (
 		options.vlan !== undefined &&
-		(wordAt(frame, 12) !== 0x8100 || (wordAt(frame, 14) & 0xfff) !== options.vlan)
+		(wordAt(frame, 12) !== ETHER_TYPE.vlan || (wordAt(frame, 14) & 0xfff) !== options.vlan)
 	)
 		return pass("vlan");
 	const type = wordAt(frame, link - 2);

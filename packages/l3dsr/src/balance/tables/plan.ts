@@ -122,8 +122,8 @@ function moved(service: CurrentService): CurrentService {
 }
 
 /**
- * Room for 16 services, and for one in 64 more than the wish has: a ring takes 262 kB, and tables are soon made anew.
- * Room for half as many real servers again. Tables have at most `largest` bytes; memories keep their size and so
+ * Room for at least 16 services, and for 1/64 more than are wished for: the two rings of a service take 262 kB, and
+ * making larger tables is quick. Room for half as many real servers again. Tables have at most `largest` bytes; memories keep their size and so
  * their content.
  */
 export function capacityFor(
