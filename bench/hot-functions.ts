@@ -9,7 +9,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { HOT_FUNCTIONS, PREFIX_LENGTH } from "../scripts/code-cache.ts";
+import { HOT_FUNCTIONS, headOf } from "../scripts/code-cache.ts";
 import { enterNetns } from "../test/support/netns.ts";
 import { withCommands } from "./commands.ts";
 
@@ -22,6 +22,9 @@ interface Coverage {
 		}[];
 	}[];
 }
+
+/** Characters of the source that are enough for a head. */
+const LONGEST_HEAD = 200;
 
 enterNetns();
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -49,9 +52,8 @@ function functionsRun(coverage: string): Set<string> {
 			for (const { ranges } of functions) {
 				const [whole] = ranges;
 				if (whole === undefined || whole.count === 0) continue;
-				const text = source.slice(whole.startOffset, whole.startOffset + 2 * PREFIX_LENGTH);
-				const prefix = text.replaceAll("\n", "").slice(0, PREFIX_LENGTH);
-				if (/\(|=>/.test(prefix) && !prefix.startsWith('"')) found.add(prefix); // those of chunks are known
+				const head = headOf(source.slice(whole.startOffset, whole.startOffset + LONGEST_HEAD));
+				if (/\(|=>/.test(head) && !head.startsWith('"')) found.add(head); // the parts' own functions are known
 			}
 		}
 	}

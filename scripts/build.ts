@@ -53,7 +53,7 @@ const UNSET = "NODE_OPTIONS";
 const LOADER = `const parts = PARTS;
 const dist = require("node:path").dirname(__dirname) + "/dist";
 const room = Buffer.allocUnsafeSlow(1 << 19);
-const chunks = Object.create(null);
+const functions = Object.create(null);
 const modules = Object.create(null);
 function read(path) {
 	const fd = fs.openSync(path);
@@ -78,9 +78,9 @@ function part([file, length]) {
 function load(name) {
 	if (name in modules) return modules[name];
 	if (name.startsWith("node:")) return require(name);
-	if (!(name in chunks)) Object.assign(chunks, part(parts[name.slice(0, name.indexOf("/"))]));
-	const exports = (modules[name] = {});
-	chunks[name](exports, require, load, async (wanted) => load(wanted), "file://" + dist + "/" + name, dist);
+	if (!(name in functions)) Object.assign(functions, part(parts[name.slice(0, name.indexOf("/"))]));
+	const exports = (modules[name] = []);
+	functions[name](exports, require, load, async (wanted) => load(wanted), "file://" + dist + "/" + name, dist);
 	return exports;
 }`;
 
@@ -88,7 +88,7 @@ const present = new Set(readdirSync(`${root}packages/l3dsr/src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
 rmSync(`${out}dist.new`, { recursive: true, force: true });
 mkdirSync(`${out}dist.new`, { recursive: true });
-const { parts, chunkOf } = await bundleParts(
+const { parts, functionOf } = await bundleParts(
 	root,
 	entries.map((file) => `packages/l3dsr/src/cli/${file}`),
 );
@@ -112,7 +112,7 @@ const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const path = `${out}bin/${name}`;
-	const start = `load("${chunkOf.get(`packages/l3dsr/src/cli/${file}`)}").main("${name}");`;
+	const start = `load("${functionOf.get(`packages/l3dsr/src/cli/${file}`)}").main("${name}");`;
 	// Inventories ask for the version often; the answer needs no program, nor the streams of process.stdout.
 	const answer = `process.argv[3] === undefined && /^(-V|--version)$/.test(process.argv[2])`;
 	const line =

@@ -17,13 +17,35 @@ import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
 /**
- * Functions are identified by their first characters without line ends, which is enough to distinguish nearly
- * all of them.
+ * The beginning of a function, by which the list names it: long enough to distinguish nearly all of them. Line ends and
+ * the short names that esbuild gives to variables are left out: they change with any other function.
  */
-export const PREFIX_LENGTH = 40;
+export function headOf(source: string): string {
+	return steady(source).text.slice(0, HEAD_LENGTH);
+}
 
-/** Each chunk is a function of its part: its name, and then this. It runs when it is loaded. */
-export const CHUNK_HEAD = "(__exports,require,__load,__import,__url,__dir){";
+const HEAD_LENGTH = 40;
+
+/** A source without what a change elsewhere would change in it; and where each of its characters stands there. */
+export function steady(source: string): { readonly text: string; readonly offsets: readonly number[] } {
+	let text = "";
+	const offsets: number[] = [];
+	for (const { 0: token, index } of source.matchAll(/[\w$]+|[^\w$]/g)) {
+		if (token === "\n") continue;
+		const kept = isGiven(token) && source[index - 1] !== "." ? "_" : token;
+		text += kept;
+		for (let at = 0; at < kept.length; at++) offsets.push(index + at);
+	}
+	return { text, offsets };
+}
+
+/** Whether a word looks like a name from esbuild, which has up to two characters. */
+function isGiven(word: string): boolean {
+	return /^[A-Za-z_$][\w$]?$/.test(word) && !/^(if|in|of|do|as)$/.test(word);
+}
+
+/** Begins each function of a part, after its name. It runs when it is loaded. */
+export const FUNCTION_HEAD = "(__exports,require,__load,__import,__url,__dir){";
 
 /** The beginning of each function, one per line. Written by bench/hot-functions.ts. */
 export const HOT_FUNCTIONS: string = fileURLToPath(new URL("hot-functions.txt", import.meta.url));
@@ -94,31 +116,31 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 function placesIn(source: string, hot: readonly string[]): (readonly [start: Place, end: Place])[] {
 	const lineStarts = [0];
 	for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);
-	const text = source.replaceAll("\n", "");
+	const { text, offsets } = steady(source);
 	const places: [Place, Place][] = [];
-	for (const prefix of [CHUNK_HEAD, ...hot]) {
-		const inside = parametersOf(prefix);
-		for (let at = text.indexOf(prefix); at >= 0; at = text.indexOf(prefix, at + 1)) {
-			places.push([placeAt(at + inside), placeAt(at + inside + 1)]);
+	for (const head of [steady(FUNCTION_HEAD).text, ...hot]) {
+		const inside = parametersOf(head);
+		for (let at = text.indexOf(head); at >= 0; at = text.indexOf(head, at + 1)) {
+			const offset = offsets[at + inside] ?? 0;
+			places.push([placeAt(offset), placeAt(offset + 1)]);
 		}
 	}
 	return places;
 
-	/** Line and column of an offset that does not count line ends. */
 	function placeAt(offset: number): Place {
 		let [low, high] = [0, lineStarts.length - 1];
 		while (low < high) {
 			const middle = (low + high + 1) >> 1;
-			if ((lineStarts[middle] ?? 0) - middle <= offset) low = middle;
+			if ((lineStarts[middle] ?? 0) <= offset) low = middle;
 			else high = middle - 1;
 		}
-		return { lineNumber: low, columnNumber: offset - ((lineStarts[low] ?? 0) - low) };
+		return { lineNumber: low, columnNumber: offset - (lineStarts[low] ?? 0) };
 	}
 }
 
 /** `one=>…` begins with its parameter, every other function has parentheses. */
-function parametersOf(prefix: string): number {
-	return /^(async )?[\w$]+=>/.test(prefix) ? prefix.indexOf("=>") - 1 : prefix.indexOf("(") + 1;
+function parametersOf(head: string): number {
+	return /^(async )?[\w$]+=>/.test(head) ? head.indexOf("=>") - 1 : head.indexOf("(") + 1;
 }
 
 const [, script, directory] = process.argv;

@@ -1,17 +1,21 @@
 /**
  * The commands' code in a few files, each compiled ahead: a run loads only the parts that it needs.
  *
- * esbuild makes a chunk of the modules that the same entries need: about eighty, too many to open one by one.
- * PARTS combines them; each chunk becomes a function in the file of its part, as with CommonJS.
+ * esbuild makes a chunk of the modules that the same entries need: about eighty, too many to open and to connect one by
+ * one. PARTS says which are loaded together; esbuild combines these once more, in one scope. The result is a function in
+ * the file of its part, as with CommonJS.
  */
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
-import { CHUNK_HEAD } from "./code-cache.ts";
+import { FUNCTION_HEAD } from "./code-cache.ts";
 import { directImports } from "./direct-imports.ts";
 
-/** PART/NUMBER. */
-export type ChunkName = string;
+/** PART/NUMBER, or of an entry, PART/NAME. */
+export type FunctionName = string;
+
+/** Begins the specifier of a function in the import statements of others. */
+const PART = "part:";
 
 /** Entries, by the names of their files, that are needed together. */
 const SERVICES = ["up", "down", "status", "check", "diff", "dsrctl"];
@@ -59,16 +63,55 @@ const withoutChildProcess: Plugin = {
 
 /**
  * Bundles `entries` (paths below `root`). Returns the text of each part, an expression: an object of functions by
- * the names of chunks; and the chunk of each entry. The function of a chunk takes its exports, require() for Node,
- * require() for chunks and Node, import(), and the URL and the folder that import.meta has.
+ * name; and the name of each entry's function. A function takes its exports (an array, to which an entry adds
+ * properties), require() for Node, require() for the other functions and Node, import(), and the URL and the folder that
+ * import.meta has.
  */
 export async function bundleParts(
 	root: string,
 	entries: readonly string[],
 ): Promise<{
 	readonly parts: ReadonlyMap<string, string>;
-	readonly chunkOf: ReadonlyMap<string, ChunkName>;
+	readonly functionOf: ReadonlyMap<string, FunctionName>;
 }> {
+	const chunks = await chunksOf(root, entries);
+	refuseCycles(chunks);
+	const numbers = numberExports(chunks);
+	const parts = new Map<string, string[]>();
+	const add = (name: FunctionName, body: string): void => {
+		const [part = ""] = name.split("/");
+		parts.set(part, [...(parts.get(part) ?? []), `"${name}"${FUNCTION_HEAD}"use strict";${body}}`]);
+	};
+	for (const group of new Set([...chunks.values()].map((chunk) => chunk.group)))
+		add(group, await combine(root, group, chunks, numbers));
+	const functionOf = new Map<string, FunctionName>();
+	for (const [file, { entry, group }] of chunks) {
+		if (entry === undefined) continue;
+		const name = entryName(file, group);
+		functionOf.set(entry, name);
+		const own = [...(numbers.get(file) ?? [])].map(
+			([exported, at]) => `__exports.${exported}=__load("${group}")[${at}];`,
+		);
+		add(name, own.join(""));
+	}
+	return {
+		parts: new Map([...parts].map(([part, all]) => [part, `({${all.join(",\n")}})`])),
+		functionOf,
+	};
+}
+
+/** A chunk of esbuild's, and the functions it goes to: those of one group are one. */
+interface Chunk {
+	readonly text: string;
+	readonly group: FunctionName;
+	/** The path of its source, of a command or of what import() loads. */
+	readonly entry: string | undefined;
+}
+
+/** By the names of their files. */
+type Chunks = ReadonlyMap<string, Chunk>;
+
+async function chunksOf(root: string, entries: readonly string[]): Promise<Chunks> {
 	const { outputFiles, metafile } = await build({
 		absWorkingDir: root,
 		entryPoints: [...entries],
@@ -87,34 +130,128 @@ export async function bundleParts(
 		// one function. Its build for Node is CommonJS, which esbuild keeps whole, with a function for each module.
 		alias: { yaml: join(root, "node_modules/yaml/browser/index.js") },
 		define: { "import.meta.url": "__url", "import.meta.dirname": "__dir" },
-		minifySyntax: true,
-		minifyWhitespace: true,
-		lineLimit: 160, // so that stack traces have useful lines
 		plugins: [withoutChildProcess, directImports(root)],
 		logLevel: "warning",
 	});
 	const needing = entriesNeeding(metafile.outputs);
-	const texts = new Map(outputFiles.map(({ path, text }) => [basename(path), text]));
-	const counts = new Map<string, number>();
-	const nameOf = new Map<string, ChunkName>();
-	for (const file of [...texts.keys()].sort()) {
-		const part = partOf(needing.get(file) ?? new Set());
-		const number = counts.get(part) ?? 0;
-		counts.set(part, number + 1);
-		nameOf.set(`./${file}`, `${part}/${number}`);
+	const sources = new Map(
+		Object.entries(metafile.outputs).map(([path, { entryPoint }]) => [basename(path), entryPoint]),
+	);
+	const groups = new Map<string, FunctionName>();
+	return new Map(
+		outputFiles
+			.map(({ path, text }) => [basename(path), text] as const)
+			.sort(([one], [other]) => (one < other ? -1 : 1))
+			.map(([file, text]) => [
+				file,
+				{ text, group: groupOf(needing.get(file) ?? new Set(), groups), entry: sources.get(file) },
+			]),
+	);
+}
+
+/** A function that is loaded while it loads others would give them nothing. */
+function refuseCycles(chunks: Chunks): void {
+	const needs = new Map<FunctionName, Set<FunctionName>>();
+	for (const { text, group } of chunks.values()) {
+		const others = needs.get(group) ?? new Set();
+		needs.set(group, others);
+		for (const { from } of importsOf(text)) {
+			const other = chunks.get(from)?.group;
+			if (other !== undefined && other !== group) others.add(other);
+		}
 	}
-	const bodies = new Map<string, string[]>();
-	for (const [file, name] of nameOf) {
-		const body = `"${name}"${CHUNK_HEAD}${asCommonJs(texts.get(basename(file)) ?? "", file, nameOf)}}`;
-		const [part = ""] = name.split("/");
-		bodies.set(part, [...(bodies.get(part) ?? []), body]);
+	while (needs.size > 0) {
+		const [free] = [...needs].find(([, others]) => others.size === 0) ?? [];
+		if (free === undefined) throw new Error(`parts: need each other: ${[...needs.keys()].join(", ")}`);
+		needs.delete(free);
+		for (const others of needs.values()) others.delete(free);
 	}
-	const chunkOf = new Map<string, ChunkName>();
-	for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
-		const name = nameOf.get(`./${basename(path)}`);
-		if (entryPoint !== undefined && name !== undefined) chunkOf.set(entryPoint, name);
+}
+
+/** The places of exports in the arrays of their groups: of all that entries export, and that other groups import. */
+function numberExports(chunks: Chunks): ReadonlyMap<string, ReadonlyMap<string, number>> {
+	const numbers = new Map([...chunks.keys()].map((file) => [file, new Map<string, number>()]));
+	const next = new Map<FunctionName, number>();
+	const number = (file: string, name: string): void => {
+		const [of, group] = [numbers.get(file), chunks.get(file)?.group];
+		if (of === undefined || group === undefined) throw new Error(`parts: there is no chunk ${file}`);
+		if (of.has(name)) return;
+		of.set(name, next.get(group) ?? 0);
+		next.set(group, (next.get(group) ?? 0) + 1);
+	};
+	for (const [file, { text, group, entry }] of chunks) {
+		if (entry !== undefined) for (const { name } of exportsOf(text)) number(file, name);
+		for (const { from, names } of importsOf(text)) {
+			if (chunks.get(from)?.group !== group) for (const { name } of names) number(from, name);
+		}
 	}
-	return { parts: new Map([...bodies].map(([part, all]) => [part, `({${all.join(",\n")}})`])), chunkOf };
+	return numbers;
+}
+
+/** Combines the chunks of a group, in one scope. Returns the body of its function. */
+async function combine(
+	root: string,
+	group: FunctionName,
+	chunks: Chunks,
+	numbers: ReadonlyMap<string, ReadonlyMap<string, number>>,
+): Promise<string> {
+	const own = [...chunks].filter(([, chunk]) => chunk.group === group);
+	const exported = own.map(([file]) => {
+		const names = [...(numbers.get(file) ?? [])].map(([name, at]) => `${name} as e${at}`);
+		return `export {${names.join(",")}} from "./${file}";\n`;
+	});
+	const { outputFiles } = await build({
+		absWorkingDir: root,
+		stdin: { contents: exported.join(""), resolveDir: root },
+		bundle: true,
+		write: false,
+		platform: "node",
+		target: "node24",
+		format: "esm",
+		minify: true,
+		lineLimit: 160, // so that stack traces have useful lines
+		logLevel: "warning",
+		// No module of ours is loaded for its effects.
+		logOverride: { "ignored-bare-import": "silent" },
+		plugins: [
+			{
+				name: "chunks",
+				setup({ onResolve, onLoad }) {
+					onResolve({ filter: /./ }, ({ path, kind }) => {
+						const chunk = chunks.get(path.slice("./".length));
+						if (kind === "entry-point") return;
+						if (chunk === undefined || kind === "dynamic-import")
+							return { path, external: true, sideEffects: !path.startsWith(PART) };
+						return {
+							path: path.slice("./".length),
+							namespace: chunk.group === group ? "own" : "foreign",
+							sideEffects: chunk.group === group,
+						};
+					});
+					onLoad({ filter: /./, namespace: "own" }, ({ path }) => ({
+						contents: chunks.get(path)?.text ?? "",
+						loader: "js",
+					}));
+					onLoad({ filter: /./, namespace: "foreign" }, ({ path }) => ({
+						contents: [...(numbers.get(path) ?? [])]
+							.map(([name, at]) => `export {e${at} as ${name}} from "${PART}${chunks.get(path)?.group}";`)
+							.join(""),
+						loader: "js",
+					}));
+				},
+			},
+		],
+	});
+	return asFunction(outputFiles[0]?.text ?? "", (file) => {
+		const chunk = chunks.get(file);
+		if (chunk === undefined) throw new Error(`parts: ${group} imports ${file}`);
+		return entryName(file, chunk.group);
+	});
+}
+
+/** The name of the function that has the exports of an entry as properties. */
+function entryName(file: string, group: FunctionName): FunctionName {
+	return `${group.split("/")[0]}/${file.replace(/\.js$/, "")}`;
 }
 
 /** Maps chunks to the names of the entries that load them statically. */
@@ -136,39 +273,79 @@ function entriesNeeding(outputs: Metafile["outputs"]): ReadonlyMap<string, Reado
 	return needing;
 }
 
-function partOf(needing: ReadonlySet<string>): string {
-	const found = PARTS.find(([, lists]) => lists.every((list) => list.some((entry) => needing.has(entry))));
-	if (found !== undefined) return found[0];
-	const [only, ...others] = needing;
-	return only !== undefined && others.length === 0 ? only : "shared";
+/**
+ * The function that a chunk goes to. The chunks of one line of PARTS go together if the same of its entries need them,
+ * so that none brings what another command needs; and so do those that only one entry needs.
+ */
+function groupOf(needing: ReadonlySet<string>, groups: Map<string, FunctionName>): FunctionName {
+	const line = PARTS.find(([, lists]) => lists.every((list) => list.some((entry) => needing.has(entry))));
+	const [only = "", ...others] = needing;
+	const [part, entries] =
+		line === undefined
+			? [others.length === 0 ? only : "shared", needing]
+			: [line[0], line[1].flat().filter((entry) => needing.has(entry))];
+	const key = [part, ...entries].join(" ");
+	const known = groups.get(key);
+	if (known !== undefined) return known;
+	const group = `${part}/${groups.size}`;
+	groups.set(key, group);
+	return group;
 }
 
 /**
  * Converts esbuild's output for a module to the body of a function. Values are copied when a module has run:
  * no export changes later. An unknown statement stays as it is and then does not compile.
  */
-function asCommonJs(text: string, file: string, nameOf: ReadonlyMap<string, ChunkName>): string {
-	const named = (specifier: string): string => JSON.stringify(nameOf.get(specifier) ?? specifier);
+function asFunction(text: string, entryOf: (file: string) => FunctionName): string {
 	let head = "";
 	const statement =
-		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?"((?:node:|\.\/)[^"]+)"\s*;/g;
+		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?"((?:node:|part:)[^"]+)"\s*;/g;
 	const rest = text.replace(
 		statement,
 		(_, names: string | undefined, whole: string | undefined, specifier: string) => {
-			const bound = names === undefined ? whole : `{${names.replace(/\s+as\s+/g, ":")}}`;
-			head += `${bound === undefined ? "" : `const ${bound}=`}__load(${named(specifier)});\n`;
+			const from = JSON.stringify(specifier.replace(PART, ""));
+			if (names === undefined) head += `${whole === undefined ? "" : `const ${whole}=`}__load(${from});\n`;
+			else {
+				const bound = specifiers(names).map(
+					({ name, as }) => `${specifier.startsWith(PART) ? name.slice(1) : name}:${as}`,
+				);
+				head += `const {${bound.join(",")}}=__load(${from});\n`;
+			}
 			return "";
 		},
 	);
-	const exported = /\bexport\s*\{([^}]*)\}\s*;\s*$/.exec(rest);
-	if (exported === null) throw new Error(`${file} exports nothing`);
-	const tail = (exported[1] ?? "")
-		.split(",")
-		.map((name) => name.trim().split(/\s+as\s+/))
-		.map(([local, name = local]) => `__exports.${name}=${local};`)
-		.join("");
+	const exported = exportsOf(rest);
+	const places = exported.toSorted((one, other) => Number(one.name.slice(1)) - Number(other.name.slice(1)));
+	const tail = places.length === 0 ? "" : `__exports.push(${places.map(({ local }) => local).join(",")});`;
 	const body = rest
-		.slice(0, exported.index)
-		.replace(/\bimport\("([^"]+)"\)/g, (_, specifier: string) => `__import(${named(specifier)})`);
-	return `"use strict";${head}${body}${tail}`;
+		.replace(EXPORT, "")
+		.replace(/\bimport\("\.\/([^"]+)"\)/g, (_, file: string) => `__import("${entryOf(file)}")`);
+	return `${head}${body}${tail}`;
+}
+
+const EXPORT = /\bexport\s*\{([^}]*)\}\s*;\s*$/;
+
+function exportsOf(text: string): { readonly local: string; readonly name: string }[] {
+	const [, names = ""] = EXPORT.exec(text) ?? [];
+	return specifiers(names).map(({ name, as }) => ({ local: name, name: as }));
+}
+
+/** The import statements of a chunk, for other chunks. */
+function importsOf(text: string): { readonly from: string; readonly names: ReturnType<typeof specifiers> }[] {
+	return [...text.matchAll(/^import \{([^}]*)\} from "\.\/([^"]+)";/gm)].map(([, names = "", from = ""]) => ({
+		from,
+		names: specifiers(names),
+	}));
+}
+
+/** The names between the braces of an import or export. */
+function specifiers(names: string): { readonly name: string; readonly as: string }[] {
+	return names
+		.split(",")
+		.map((one) => one.trim())
+		.filter(Boolean)
+		.map((one) => {
+			const [name = "", as = name] = one.split(/\s+as\s+/);
+			return { name, as };
+		});
 }
