@@ -35,8 +35,9 @@ const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly stri
 	["l3dsr", [["l3dsr"]]],
 	["rules", [IPTABLES, ["host-datapath"]]],
 	["datapath", [["host-datapath", "file-lock"]]],
-	["ebpf", [["interface-change", "compile"]]],
 	["rules", [SERVICES, IPTABLES]],
+	["programs", [["observe-programs", "refused", "size"]]],
+	["ebpf", [["change-programs", "interface-change", "compile"]]],
 	["services", [SERVICES]],
 	["hold", [HOLD]],
 	["director", [DIRECTOR]],
@@ -298,22 +299,23 @@ function groupOf(needing: ReadonlySet<string>, groups: Map<string, FunctionName>
  */
 function asFunction(text: string, entryOf: (file: string) => FunctionName): string {
 	let head = "";
+	const bound = new Map<string, string[]>();
 	const statement =
 		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?"((?:node:|part:)[^"]+)"\s*;/g;
 	const rest = text.replace(
 		statement,
 		(_, names: string | undefined, whole: string | undefined, specifier: string) => {
-			const from = JSON.stringify(specifier.replace(PART, ""));
-			if (names === undefined) head += `${whole === undefined ? "" : `const ${whole}=`}__load(${from});\n`;
-			else {
-				const bound = specifiers(names).map(
-					({ name, as }) => `${specifier.startsWith(PART) ? name.slice(1) : name}:${as}`,
-				);
-				head += `const {${bound.join(",")}}=__load(${from});\n`;
-			}
+			const of = bound.get(specifier) ?? [];
+			bound.set(specifier, of);
+			if (whole !== undefined) head += `const ${whole}=__load("${specifier}");`;
+			for (const { name, as } of specifiers(names ?? ""))
+				of.push(`${specifier.startsWith(PART) ? name.slice(1) : name}:${as}`);
 			return "";
 		},
 	);
+	for (const [specifier, names] of bound) {
+		if (names.length > 0) head += `const {${names.join(",")}}=__load("${specifier.replace(PART, "")}");\n`;
+	}
 	const exported = exportsOf(rest);
 	const places = exported.toSorted((one, other) => Number(one.name.slice(1)) - Number(other.name.slice(1)));
 	const tail = places.length === 0 ? "" : `__exports.push(${places.map(({ local }) => local).join(",")});`;

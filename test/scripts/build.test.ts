@@ -144,7 +144,7 @@ function runWith(parts: readonly string[], name: string, ...args: readonly strin
 test("a command loads only the parts that it needs", () => {
 	assert.match(runWith([], "l3dsr", "--version"), /^l3dsr \d/);
 	assert.match(runWith(["base", "l3dsr"], "l3dsr", "--help"), /apply the configuration to this host/);
-	const version = ["base", "datapath", "ebpf", "l3dsr", "rules", "version"];
+	const version = ["base", "datapath", "ebpf", "l3dsr", "programs", "rules", "version"];
 	assert.match(runWith(version, "l3dsr", "version"), /^l3dsr:? /);
 	assert.match(runWith(["base", "l3dsr", "rules", "services"], "l3dsr", "up", "--help"), /--dry-run/);
 	assert.match(runWith(["base", "iptables", "rules"], "iptables-daddr", "--help"), /--set-daddr/);

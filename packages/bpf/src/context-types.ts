@@ -31,5 +31,7 @@ export function encodeContextTypes(type: ProgramTypeName): ContextTypes {
 	return { types: btf.encode(), functionInfo, functionId };
 }
 
-/** The same number for every type of program. */
-export const FUNCTION_ID = encodeContextTypes("BPF_PROG_TYPE_XDP").functionId;
+/** Of every type of program, the same. */
+export function functionId(): number {
+	return encodeContextTypes("BPF_PROG_TYPE_XDP").functionId;
+}

@@ -7,13 +7,14 @@
 
 import { ERRNO, errnoName, kernelRelease, SyscallError } from "@l3dsr/linux";
 import { add, call, exit, HELPER_FUNCTIONS, type Instruction, jlt, mov } from "./asm/index.ts";
+import { BPF_ATTACH_TYPE } from "./attach/attach-type.ts";
 import { bpf } from "./bpf-syscall.ts";
 import { BpfError } from "./error.ts";
 import { type KernelTypeQuestion, type KernelTypes, lookUpKernelTypes } from "./kernel-types.ts";
 import { BpfMap } from "./map.ts";
 import { lookupBatch } from "./map-batch.ts";
 import { Program } from "./program.ts";
-import { BPF_ATTACH_TYPE, BPF_MAP_FLAG, type MapSpec, type ProgramTypeName } from "./spec.ts";
+import { BPF_MAP_FLAG, type MapSpec, type ProgramTypeName } from "./spec.ts";
 import { BPF_F_TEST, testRun } from "./test-run.ts";
 import { VerifierError } from "./verifier-log.ts";
 

@@ -2,24 +2,25 @@
 
 export { type BpfRefusal, probeBpfAccess } from "./access.ts";
 export * as asm from "./asm/index.ts";
+export type { TcDirection } from "./attach/attach-type.ts";
 export {
 	type ClsactAttached,
 	type ClsactOptions,
 	clsactEgress,
 	clsactIngress,
-	interfacesWithIngress,
 	removeEmptyClsact,
 } from "./attach/clsact.ts";
 export { ExitLink, PROGRAM_EXIT } from "./attach/exit-link.ts";
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
+export { interfacesWithIngress } from "./attach/qdisc.ts";
 export {
-	type TcDirection,
 	type TcxAttached,
 	TcxList,
 	type TcxOptions,
 	tcxEgress,
 	tcxIngress,
 } from "./attach/tcx.ts";
+export { isTcxEmpty } from "./attach/tcx-empty.ts";
 export { TcxLink, type TcxLinkOptions } from "./attach/tcx-link.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
 export { BPF_MAP_INFO, BPF_PROG_INFO } from "./bpf-syscall.ts";

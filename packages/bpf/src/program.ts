@@ -4,13 +4,13 @@ import { closeSync } from "node:fs";
 import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } from "@l3dsr/linux";
 import { withDescriptors } from "./asm/encode.ts";
 import { SLOT_BYTES } from "./asm/instruction.ts";
+import { BPF_ATTACH_TYPE } from "./attach/attach-type.ts";
 import { BPF_PROG_INFO, type BpfReply, bpf } from "./bpf-syscall.ts";
 import { type LoadedTypes, typeAttributes } from "./btf.ts";
-import { encodeContextTypes, FUNCTION_ID } from "./context-types.ts";
+import { encodeContextTypes, functionId } from "./context-types.ts";
 import { BpfMap } from "./map.ts";
 import { type MapId, mapIdOf, type ProgramId, programIdOf } from "./object-id.ts";
 import {
-	BPF_ATTACH_TYPE,
 	BPF_PROG_TYPE,
 	type EncodedProgram,
 	encodeProgram,
@@ -244,7 +244,7 @@ function tryLoad(
 				expected_attach_type:
 					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],
 				...(types === undefined ? {} : typeAttributes(types)),
-				...(traces === undefined ? {} : { attach_prog_fd: traces.fd, attach_btf_id: FUNCTION_ID }),
+				...(traces === undefined ? {} : { attach_prog_fd: traces.fd, attach_btf_id: functionId() }),
 			}),
 		);
 	const reply = attempt();

@@ -6,6 +6,7 @@
  */
 import { type EncodedInstructions, encodeWithoutMaps } from "./asm/encode.ts";
 import { buildError, type Instruction, slotsOf } from "./asm/instruction.ts";
+import type { AttachTypeName } from "./attach/attach-type.ts";
 
 /** enum bpf_map_type, uapi/linux/bpf.h: the types in use. */
 export const BPF_MAP_TYPE = {
@@ -32,15 +33,6 @@ export const BPF_PROG_TYPE = {
 	BPF_PROG_TYPE_SYSCALL: 31,
 } as const;
 export type ProgramTypeName = keyof typeof BPF_PROG_TYPE;
-
-/** enum bpf_attach_type: the types in use. */
-export const BPF_ATTACH_TYPE = {
-	BPF_TRACE_FEXIT: 25,
-	BPF_XDP: 37,
-	BPF_TCX_INGRESS: 46,
-	BPF_TCX_EGRESS: 47,
-} as const;
-export type AttachTypeName = keyof typeof BPF_ATTACH_TYPE;
 
 /** map_flags of BPF_MAP_CREATE. */
 export const BPF_MAP_FLAG = {

@@ -5,6 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { check, interfaceByName, libcFunction, type NetInterface, syscall } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, ip, Netns, run, runScript, waitFor } from "../../../test/support/netns.ts";
+import { BPF_ATTACH_TYPE } from "../src/attach/attach-type.ts";
 import { clsactEgress, clsactIngress, removeEmptyClsact } from "../src/attach/clsact.ts";
 import type { Attached, Hook } from "../src/attach/hook.ts";
 import { tcxEgress, tcxIngress } from "../src/attach/tcx.ts";
@@ -13,7 +14,6 @@ import { xdpGeneric, xdpNative } from "../src/attach/xdp.ts";
 import { XDP } from "../src/builder/context.ts";
 import { BpfMap } from "../src/map.ts";
 import { Program } from "../src/program.ts";
-import { BPF_ATTACH_TYPE } from "../src/spec.ts";
 import { sendLiveFrames } from "../src/test-run.ts";
 import { countingSpec, SEEN, seen, TC_NEXT, TC_OK, verdictSpec, XDP_PASS } from "./programs.ts";
 

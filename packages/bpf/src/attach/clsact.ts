@@ -8,7 +8,6 @@ import {
 	decodeAttributes,
 	ERRNO,
 	interfaceByIndex,
-	Layout,
 	type NetInterface,
 	Netlink,
 	type NetlinkMessage,
@@ -22,20 +21,17 @@ import {
 } from "@l3dsr/linux";
 import { BpfError } from "../error.ts";
 import { programIdOf } from "../object-id.ts";
+import type { TcDirection } from "./attach-type.ts";
 import type { AttachableProgram, Attached, Hook } from "./hook.ts";
-import type { TcDirection } from "./tcx.ts";
+import { PARENT_CLSACT, RTM_GETQDISC, TCMSG } from "./qdisc.ts";
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
-const RTM_GETQDISC = 38;
 const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
 
-/**
- * TC_H_CLSACT (equal to TC_H_INGRESS), the parent of the qdisc, and below it the qdisc's ingress and egress.
- */
-const PARENT_CLSACT = 0xffff_fff1;
+/** Below the qdisc, its ingress and egress. */
 const PARENTS = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
 const HANDLE_CLSACT = 0xffff_0000;
 
@@ -49,18 +45,6 @@ const TCA_BPF_ID = 11;
 const TCA_BPF_FLAG_ACT_DIRECT = 1;
 
 const ETH_P_ALL = 0x0003;
-
-const TCMSG = new Layout({
-	family: "u8",
-	_pad1: "u8",
-	_pad2: "u16",
-	ifindex: "s32",
-	handle: "u32",
-	parent: "u32",
-	/** Protocol of a filter in network byte order, with the priority above it. */
-	protocol: "be16",
-	priority: "u16",
-});
 
 export interface ClsactAttached extends Attached {
 	/** Filters run in the order of their priorities, lowest first. */
@@ -157,16 +141,6 @@ function firstPriority(netlink: Netlink, on: NetInterface, parent: number): numb
 	if (first === undefined) return 0;
 	const before = first.priority - 1;
 	return before > 0 && !taken.has(before) ? before : first.priority;
-}
-
-/** Indexes of the interfaces with a qdisc that can hold such filters, from one dump. */
-export function interfacesWithIngress(): ReadonlySet<number> {
-	using netlink = new Netlink();
-	const doing = "list the qdiscs";
-	const fixed = netlink
-		.dump({ type: RTM_GETQDISC, payload: TCMSG.encode({}), doing })
-		.map(({ payload }) => TCMSG.decode(payload));
-	return new Set(fixed.filter(({ parent }) => parent === PARENT_CLSACT).map(({ ifindex }) => ifindex));
 }
 
 /** Deletes the clsact qdisc if no filter is left in it, whoever added it. Returns true if it was deleted. */

@@ -7,8 +7,9 @@ import { closeSync } from "node:fs";
 import { check, ERRNO, type NetInterface } from "@l3dsr/linux";
 import { bpf } from "../bpf-syscall.ts";
 import { requireFeature } from "../feature.ts";
+import { TCX_ATTACH_TYPES, type TcDirection } from "./attach-type.ts";
 import type { AttachableProgram } from "./hook.ts";
-import { ATTACH_TYPES, encodePosition, type TcDirection, type TcxOptions } from "./tcx.ts";
+import { encodePosition, type TcxOptions } from "./tcx.ts";
 
 export interface TcxLinkOptions extends TcxOptions {
 	/** Default `ingress`. */
@@ -30,7 +31,7 @@ export class TcxLink implements Disposable {
 		const { result } = bpf("BPF_LINK_CREATE", {
 			prog_fd: program.fd,
 			target_ifindex: to.index,
-			attach_type: ATTACH_TYPES[direction],
+			attach_type: TCX_ATTACH_TYPES[direction],
 			flags,
 			relative_fd_or_id: relative,
 			expected_revision: options.expectedRevision ?? 0n,

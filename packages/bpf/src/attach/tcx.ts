@@ -9,20 +9,13 @@ import { BpfError } from "../error.ts";
 import { requireFeature } from "../feature.ts";
 import { programIdOf } from "../object-id.ts";
 import { Program } from "../program.ts";
-import { BPF_ATTACH_TYPE } from "../spec.ts";
+import { TCX_ATTACH_TYPES, type TcDirection } from "./attach-type.ts";
 import type { Attached, Hook } from "./hook.ts";
 
 const BPF_F_REPLACE = 1 << 2;
 const BPF_F_BEFORE = 1 << 3;
 const BPF_F_AFTER = 1 << 4;
 const BPF_F_ID = 1 << 5;
-
-export const ATTACH_TYPES = {
-	ingress: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
-	egress: BPF_ATTACH_TYPE.BPF_TCX_EGRESS,
-} as const;
-/** The direction as seen from the network stack. */
-export type TcDirection = keyof typeof ATTACH_TYPES;
 
 /** The kernel's limit (BPF_MPROG_MAX) on programs at one hook. */
 const MOST_PROGRAMS = 64;
@@ -52,7 +45,7 @@ export interface TcxOptions {
 /** The hook for one direction. */
 function tcxHook(direction: TcDirection): Hook<TcxAttached, TcxOptions> {
 	const name = `tcx ${direction}`;
-	const attach_type = ATTACH_TYPES[direction];
+	const attach_type = TCX_ATTACH_TYPES[direction];
 	return {
 		name,
 		attach(to, program, options = {}) {
@@ -141,7 +134,7 @@ export class TcxList {
 		this.#doing = `list the programs at tcx ${direction} of ${on.name}`;
 		this.#call = new RepeatedCall("BPF_PROG_QUERY", {
 			target_ifindex: on.index,
-			attach_type: ATTACH_TYPES[direction],
+			attach_type: TCX_ATTACH_TYPES[direction],
 			prog_ids: this.#programs,
 			count: MOST_PROGRAMS,
 		});

@@ -5,10 +5,12 @@
  * along every path (flow.ts). A value that a call has lost, an unproven packet byte and a number in the wrong
  * byte order are build errors that name the value. Code that no path reaches is not emitted.
  */
+
 import { mov } from "../asm/alu.ts";
 import type { HelperName } from "../asm/helper-function.ts";
+import type { AttachTypeName } from "../attach/attach-type.ts";
 import type { KernelField } from "../kernel-types.ts";
-import type { AttachTypeName, MapSpec, ProgramSpec, ProgramTypeName } from "../spec.ts";
+import type { MapSpec, ProgramSpec, ProgramTypeName } from "../spec.ts";
 import { Arithmetic } from "./arithmetic.ts";
 import { Branch, type Case, type Comparison } from "./branch.ts";
 import { type Argument, Call, type KernelFunction } from "./call.ts";

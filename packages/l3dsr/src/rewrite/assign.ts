@@ -18,8 +18,8 @@ import type { Reason } from "./reason.ts";
 export interface AssignmentFacts {
 	/** Names of the interfaces that exist now. */
 	readonly interfaces: ReadonlySet<string>;
-	/** Why this process cannot use programs; undefined if it can. Called only for a rule that could go into one. */
-	readonly ebpfMissing: () => Missing | undefined;
+	/** Why this process cannot use programs; undefined if it can. Called only if a rule could go into one. */
+	readonly ebpfMissing: () => Promise<Missing | undefined>;
 	/** Why the program of a rule's interface cannot express the rule (rewrite/ebpf decides); undefined if it can. */
 	readonly ebpfLacks: (rule: Rule) => string | undefined;
 	/** Why the rules of one interface do not fit into one program although each of them would; undefined if they do. */
@@ -80,7 +80,10 @@ async function assignOnce(
 	facts: AssignmentFacts,
 	preference: DatapathChoice,
 ): Promise<Assignment> {
-	const assignment = assignEach(ruleset, facts, preference);
+	const couldGo = ({ rule }: RuleEntry) => interfaceObstacle(rule, facts) === undefined;
+	const missing =
+		preference !== "nft" && ruleset.entries.some(couldGo) ? await facts.ebpfMissing() : undefined;
+	const assignment = assignEach(ruleset, { ...facts, missing }, preference);
 	const lacks = new Map<string, string>();
 	for (const [name, entries] of assignment.ebpf) {
 		const why = await facts.programLacks(entries.map(({ rule }) => rule));
@@ -88,10 +91,15 @@ async function assignOnce(
 	}
 	if (lacks.size === 0) return assignment;
 	const ebpfLacks = (rule: Rule) => lacks.get(rule.header.inInterface?.name ?? "") ?? facts.ebpfLacks(rule);
-	return assignEach(ruleset, { ...facts, ebpfLacks }, preference);
+	return assignEach(ruleset, { ...facts, missing, ebpfLacks }, preference);
 }
 
-function assignEach(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathChoice): Assignment {
+/** The facts, with the answer of {@link AssignmentFacts.ebpfMissing} if it was needed. */
+interface KnownFacts extends Omit<AssignmentFacts, "ebpfMissing"> {
+	readonly missing: Missing | undefined;
+}
+
+function assignEach(ruleset: Ruleset, facts: KnownFacts, preference: DatapathChoice): Assignment {
 	const rules: AssignedRule[] = [];
 	for (const family of ["ipv4", "ipv6"] as const) {
 		const ofFamily = ruleset.entries.filter(({ rule }) => rule.family === family);
@@ -143,14 +151,10 @@ function chainOf(entries: readonly RuleEntry[], table: Rule["table"]): RuleEntry
 }
 
 /** Why this rule, taken alone, cannot run at the ingress of one interface; undefined if it can. */
-function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
-	const { inInterface } = rule.header;
-	if (rule.chain !== "PREROUTING") return { kind: "later-chain", chain: rule.chain };
-	if (inInterface === undefined) return { kind: "every-interface" };
-	if (inInterface.negated) return { kind: "every-other-interface" };
-	if (inInterface.wildcard) return { kind: "interfaces-to-come", interface: inInterface.name };
-	if (!facts.interfaces.has(inInterface.name)) return { kind: "no-interface", interface: inInterface.name };
-	const missing = facts.ebpfMissing();
+function ebpfObstacle(rule: Rule, facts: KnownFacts): Reason | undefined {
+	const { missing } = facts;
+	const obstacle = interfaceObstacle(rule, facts);
+	if (obstacle !== undefined) return obstacle;
 	if (missing !== undefined) return { kind: "not-allowed", missing };
 	// A service accepts the addresses that the host had at the last reload, whichever process makes the next change.
 	if (signatureOf(rule) === undefined && rule.matches.some(({ kind }) => kind === "addrtype")) {
@@ -160,6 +164,18 @@ function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
 	if (way !== undefined && !TRANSLATED_BACK.has(way.protocol)) return { kind: "answers" };
 	const lacks = facts.ebpfLacks(rule);
 	return lacks === undefined ? undefined : { kind: "not-in-a-program", lacks };
+}
+
+/** Why this rule is not one of an interface that exists; undefined if it is. */
+function interfaceObstacle(
+	{ chain, header: { inInterface } }: Rule,
+	{ interfaces }: Pick<AssignmentFacts, "interfaces">,
+): Reason | undefined {
+	if (chain !== "PREROUTING") return { kind: "later-chain", chain };
+	if (inInterface === undefined) return { kind: "every-interface" };
+	if (inInterface.negated) return { kind: "every-other-interface" };
+	if (inInterface.wildcard) return { kind: "interfaces-to-come", interface: inInterface.name };
+	return interfaces.has(inInterface.name) ? undefined : { kind: "no-interface", interface: inInterface.name };
 }
 
 /** Why this rule cannot run before `kept`, the rules in front of it that stay on nft. */

@@ -18,9 +18,7 @@ import type {
 	ObserveOptions,
 	Snapshot,
 } from "./datapath.ts";
-import { programLacks } from "./ebpf/compile/size.ts";
 import { hookLacks } from "./ebpf/compile/target.ts";
-import { refusedByKernel } from "./ebpf/kernel/access.ts";
 import { EbpfDatapath, type EbpfSnapshot, interfaceLacks, type Limited } from "./ebpf/kernel/ebpf.ts";
 import type { ProgramMemory } from "./ebpf/kernel/program-memory.ts";
 import { NftDatapath, type NftSnapshot } from "./nft/kernel/nft.ts";
@@ -86,18 +84,22 @@ function assignmentFacts(
 ): AssignmentFacts {
 	const interfaces = new Map(present.map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
-	const ask = once(() => limited?.missing ?? refusedByKernel());
+	const ask = once(async () => {
+		const { refusedByKernel } = await import("./ebpf/kernel/refused.ts");
+		return refusedByKernel();
+	});
 	return {
-		ebpfMissing: ask,
+		ebpfMissing: async () => limited?.missing ?? (await ask()),
 		interfaces: new Set(interfaces.keys()),
 		ebpfLacks(rule) {
 			const on = interfaces.get(rule.header.inInterface?.name ?? "");
 			return hookLacks(rule, program) ?? (on && interfaceLacks(on, hook));
 		},
 		programLacks: (rules) =>
-			sizes.get(rules, () =>
-				programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false }),
-			),
+			sizes.get(rules, async () => {
+				const { programLacks } = await import("./ebpf/compile/size.ts");
+				return programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false });
+			}),
 	};
 }
 

@@ -16,7 +16,7 @@ const IN0 = { name: "in0", wildcard: false, negated: false } as const;
 
 const FACTS: AssignmentFacts = {
 	interfaces: new Set(["in0", "eth0"]),
-	ebpfMissing: () => undefined,
+	ebpfMissing: async () => undefined,
 	ebpfLacks: () => undefined,
 	programLacks: async () => undefined,
 };

@@ -17,6 +17,7 @@ import {
 } from "@l3dsr/bpf";
 import { ERRNO, LinuxError, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { L3dsrError } from "../../../errors.ts";
+import type { HookChoice } from "../../../model/configuration.ts";
 import { isDirectorProgram } from "../../../programs/director-program.ts";
 import type { DatapathFinding, HookName } from "../../datapath.ts";
 import { MAP, PROGRAM_NAME, REPORT_PROGRAM, RULES_LAYOUT } from "../compile/identity.ts";
@@ -104,6 +105,15 @@ export const PLACES: Readonly<Record<HookName, HookPlace>> = {
 	clsact,
 	xdp: xdpPlace(xdpNative),
 	"xdp-generic": xdpPlace(xdpGeneric),
+};
+
+/** The hooks for each choice, best first. */
+export const HOOKS_OF: Readonly<Record<Exclude<HookChoice, "auto">, readonly [HookName, ...HookName[]]>> = {
+	tc: ["tcx", "clsact"],
+	tcx: ["tcx"],
+	clsact: ["clsact"],
+	xdp: ["xdp"],
+	"xdp-generic": ["xdp-generic"],
 };
 
 /** Attaches to the first of these hooks that the kernel has, and returns which. Throws the error of the last one. */
@@ -215,8 +225,10 @@ export class Attachments implements Disposable {
 	 * Queries only hooks that may have programs, because a host can have hundreds of interfaces and few programs.
 	 * `rulesOf` returns the rules of a known program. Throws KERNEL_*.
 	 */
-	static find(rulesOf: RulesOf = () => undefined): Attachments {
-		const interfaces = listInterfaces();
+	static find(
+		interfaces: readonly NetInterface[] = listInterfaces(),
+		rulesOf: RulesOf = () => undefined,
+	): Attachments {
 		const withIngress = interfacesWithIngress();
 		const found: Found = { ours: [], unreadable: [], findings: [], directors: [] };
 		try {
