@@ -30,6 +30,7 @@ const YAML = ["parse-config", "service-conflicts", "host-settings"];
  * that needs it, or to `shared`.
  */
 const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly string[])[]])[] = [
+	["base", [["iptables-daddr"], ["l3dsr"]]],
 	["base", [["iptables-daddr"]]],
 	["base", [["l3dsr"], IPTABLES]],
 	["l3dsr", [["l3dsr"]]],
