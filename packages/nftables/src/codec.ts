@@ -6,7 +6,8 @@
 import type { AttributeWriter } from "./attribute-writer.ts";
 
 const NLA_TYPE_MASK = 0x3fff;
-const HEADER_BYTES = 4;
+/** Type and length, which come before each payload. */
+export const HEADER_BYTES = 4;
 
 /**
  * The kernel sent something that this package cannot read: a length that does not fit, or a number without a
@@ -190,9 +191,13 @@ export function presumed<V>(type: number, codec: Codec<V>, absent: V): Attribute
 type Attributes<T> = { readonly [K in keyof T]-?: Attribute<Exclude<T[K], undefined>> };
 
 /**
- * Attributes by name. Undefined values are not written; attributes that `table` does not list are skipped.
+ * Attributes by name. Undefined values are not written. When an attribute is read that `table` does not list,
+ * it is skipped, or with `exact` an UnreadableError.
  */
-export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
+export function attributes<T extends object>(
+	table: Attributes<T>,
+	{ exact = false }: { readonly exact?: boolean } = {},
+): Codec<T> {
 	// Each part is made when it is first needed: a command uses a third of the tables.
 	let entries: readonly (readonly [name: string, Attribute<unknown>])[] | undefined;
 	const all = (): NonNullable<typeof entries> => {
@@ -220,6 +225,7 @@ export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
 			eachAttribute(bytes, from, to, (type, first, last) => {
 				const one = byType.get(type);
 				if (one !== undefined) value[one.name] = one.codec.read(bytes, first, last);
+				else if (exact) throw new UnreadableError(`attribute ${type}, which has no name`);
 			});
 			return value as T; // each attribute's codec returns the type that the table declares
 		},

@@ -37,7 +37,7 @@ export type Command =
 	| {
 			readonly do: "add object";
 			readonly table: TableId;
-			readonly object: { readonly type: "counter"; readonly name: string };
+			readonly object: { readonly type: "counter"; readonly name: string; readonly comment?: string };
 	  }
 	| {
 			readonly do: "delete object";

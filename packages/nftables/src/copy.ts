@@ -5,17 +5,18 @@ import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
 import { expressionKey } from "./expression-key.ts";
 import type { TableContents } from "./ruleset.ts";
+import type { NamedSet } from "./set.ts";
 
 /**
  * The commands that create an equal table with counters at zero. Throws NftablesError if a copy would lose
- * something.
+ * something. Elements keep the time that they have left.
  */
 export function copyTable(contents: TableContents): readonly Command[] {
 	const { family, name, flags, comment, chains, sets, rules, objects, flowtables } = contents;
 	const table = { family, name };
 	const other = objects.find(({ type }) => type !== "counter")?.name ?? flowtables[0];
-	const timed = sets.find(({ elements }) => elements.some(({ more }) => more === true))?.name;
-	const obstacle = other ?? timed;
+	const partlyKnown = sets.find((set) => set.more ?? set.elements.some(({ more }) => more === true))?.name;
+	const obstacle = other ?? partlyKnown;
 	if (obstacle !== undefined) {
 		throw new NftablesError(
 			"UNSUPPORTED",
@@ -32,7 +33,7 @@ export function copyTable(contents: TableContents): readonly Command[] {
 			},
 		},
 		...objects.map(
-			(object): Command => ({ do: "add object", table, object: { type: "counter", name: object.name } }),
+			(object): Command => ({ do: "add object", table, object: { ...object, type: "counter" } }),
 		),
 		...chains.map((chain): Command => ({ do: "add chain", table, chain })),
 		...sets.flatMap((set): Command[] => [
@@ -52,7 +53,7 @@ export function copyTable(contents: TableContents): readonly Command[] {
 	];
 }
 
-/** Whether two tables are equal in every expression, except for counters and handles. */
+/** Whether two tables are equal in every expression, except for counters, handles and the time that elements have left. */
 export function sameTable(a: TableContents, b: TableContents): boolean {
 	return tableKey(a) === tableKey(b);
 }
@@ -64,6 +65,8 @@ function tableKey({ family, name, flags, chains, sets, rules, objects, flowtable
 			: value instanceof Uint8Array
 				? Buffer.from(value).toString("hex")
 				: value;
+	const definition = ({ userData: _, ...rest }: NamedSet): Omit<NamedSet, "userData"> => rest;
+	const lasting = ({ expires: _, ...rest }: SetElement): Omit<SetElement, "expires"> => uncounted(rest);
 	const withoutHandle = <T extends { handle: bigint }>({ handle: _, ...rest }: T): Omit<T, "handle"> => rest;
 	const byName = (x: { name: string }, y: { name: string }): number => (x.name < y.name ? -1 : 1);
 	return JSON.stringify(
@@ -72,7 +75,9 @@ function tableKey({ family, name, flags, chains, sets, rules, objects, flowtable
 			name,
 			flags,
 			chains.map(withoutHandle).sort(byName),
-			sets.map((set) => ({ ...withoutHandle(set), elements: set.elements.map(uncounted) })).sort(byName),
+			sets
+				.map((set) => ({ ...withoutHandle(definition(set)), elements: set.elements.map(lasting) }))
+				.sort(byName),
 			rules.map(({ chain, comment = "", expressions }) => [
 				chain,
 				comment,

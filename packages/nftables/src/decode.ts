@@ -5,6 +5,7 @@ import type { Expression } from "./expression.ts";
 import type { ExpressionReader } from "./expression-codec.ts";
 import type { WireChain, WireGeneration, WireObject, WireSet, WireTable } from "./object-codec.ts";
 import {
+	CHAIN_OFFLOAD,
 	chain as chainCodec,
 	counterData,
 	elements as elementsCodec,
@@ -19,7 +20,7 @@ import {
 	type WireNamed,
 } from "./object-codec.ts";
 import type { BaseChain, Chain, NamedObject, Rule, Table } from "./ruleset.ts";
-import { type Family, familyOf, HOOKS, type Hook, NFGENMSG, OBJECT_TYPES } from "./uapi.ts";
+import { type Family, familyOf, HOOKS, type Hook, NFGENMSG, OBJECT_NAMES } from "./uapi.ts";
 import { decodeComment } from "./user-data.ts";
 
 /** A message's struct nfgenmsg and attributes, from a dump or a notification. */
@@ -76,7 +77,7 @@ export function decodeChain(body: MessageBody): Owned<Chain> {
 }
 
 function decodeBase(
-	{ hook, type, policy = "accept" }: WireChain,
+	{ hook, type, policy = "accept", flags = 0 }: WireChain,
 	family: Family | undefined,
 ): BaseChain | undefined {
 	if (hook === undefined || family === undefined) return undefined;
@@ -90,6 +91,7 @@ function decodeBase(
 		priority: hook.priority,
 		policy,
 		...(devices.length === 0 ? {} : { devices }),
+		...((flags & CHAIN_OFFLOAD) === 0 ? {} : { offload: true }),
 	};
 }
 
@@ -125,17 +127,23 @@ export function decodeElementList(body: MessageBody): Owned<WireElements> {
 }
 
 export function decodeObject(body: MessageBody): Owned<NamedObject> {
-	const { table, name = "", type: number = 0, data }: WireObject = body.read(objectCodec);
+	const { table, name = "", type: number = 0, data, userData }: WireObject = body.read(objectCodec);
 	const type = OBJECT_NAMES.get(number) ?? "unknown";
 	const inside = data === undefined ? undefined : Buffer.from(data.buffer, data.byteOffset, data.length);
 	const counter =
 		type === "counter" && inside !== undefined ? counterData.read(inside, 0, inside.length) : undefined;
-	return { family: body.family, table, value: { type, name, ...(counter === undefined ? {} : { counter }) } };
+	const comment = userData === undefined ? undefined : decodeComment(userData);
+	return {
+		family: body.family,
+		table,
+		value: {
+			type,
+			name,
+			...(counter === undefined ? {} : { counter }),
+			...(comment === undefined ? {} : { comment }),
+		},
+	};
 }
-
-const OBJECT_NAMES: ReadonlyMap<number, keyof typeof OBJECT_TYPES> = new Map(
-	(Object.keys(OBJECT_TYPES) as (keyof typeof OBJECT_TYPES)[]).map((name) => [OBJECT_TYPES[name], name]),
-);
 
 export function decodeFlowtable(body: MessageBody): Owned<string> {
 	const { table, name = "" }: WireNamed = body.read(flowtableCodec);

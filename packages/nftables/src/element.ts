@@ -24,7 +24,13 @@ export interface SetElement {
 	/** What the element has counted, or its initial values; since Linux 5.7. */
 	readonly counter?: Counter;
 	readonly comment?: string;
-	/** The element has attributes that this package does not know (a timeout, an expression). */
+	/** Maps to named objects only: the object's name. */
+	readonly object?: string;
+	/** Milliseconds after which the element goes, if not those of its set. */
+	readonly timeout?: bigint;
+	/** Milliseconds until the element goes. */
+	readonly expires?: bigint;
+	/** The element has an expression that this package does not know, such as a quota. */
 	readonly more?: true;
 }
 
@@ -34,4 +40,6 @@ export interface AnonymousSet {
 	/** Maps only; `verdict` for a verdict map. */
 	readonly data?: DataType | "verdict";
 	readonly elements: readonly SetElement[];
+	/** As in `NamedSet`. */
+	readonly userData?: Uint8Array;
 }

@@ -6,6 +6,7 @@ import type { Command } from "./command.ts";
 import type { AnonymousSet } from "./element.ts";
 import { readExpression, writeExpression } from "./expression-codec.ts";
 import {
+	CHAIN_OFFLOAD,
 	chain as chainCodec,
 	elements as elementsCodec,
 	LIST_ELEMENT,
@@ -125,6 +126,9 @@ class Encoder {
 					name: command.object.name,
 					type: OBJECT_TYPES[command.object.type],
 					data: new Uint8Array(0),
+					...(command.object.comment === undefined
+						? {}
+						: { userData: encodeComment(command.object.comment) }),
 				});
 				break;
 			case "delete object":
@@ -143,10 +147,11 @@ class Encoder {
 		if (base !== undefined) {
 			const hook = hooks[base.hook];
 			if (hook === undefined) throw new RangeError(`family ${family} has no hook ${base.hook}`);
-			const { type, policy, priority, devices = [] } = base;
+			const { type, policy, priority, devices = [], offload } = base;
 			const [device] = devices;
 			const on = devices.length > 1 ? { devices } : device === undefined ? {} : { device };
-			attached = { type, policy, hook: { hook, priority, ...on } };
+			const flags = offload === true ? { flags: CHAIN_OFFLOAD } : {};
+			attached = { type, policy, hook: { hook, priority, ...on }, ...flags };
 		}
 		this.#put(NFT_MSG.NEWCHAIN, NLM_F.CREATE, chainCodec, {
 			table,

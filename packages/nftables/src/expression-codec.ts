@@ -12,6 +12,7 @@ import {
 	type Codec,
 	eachAttribute,
 	flags,
+	HEADER_BYTES,
 	named,
 	presumed,
 	raw,
@@ -61,6 +62,10 @@ import {
 
 const EXPR = { name: 1, data: 2 } as const;
 
+/** What an attribute without a name here means is unknown: such an expression is kept as it came. */
+const exactly = <T extends object>(table: Parameters<typeof attributes<T>>[0]): Codec<T> =>
+	attributes<T>(table, { exact: true });
+
 /** How a message refers to a lookup's set. An anonymous set also has its number in the transaction. */
 export interface SetReference {
 	readonly name: string;
@@ -79,7 +84,7 @@ interface WirePayload {
 }
 const NFT_PAYLOAD_CSUM_INET = 1;
 const NFT_PAYLOAD_L4CSUM_PSEUDOHDR = 1;
-const payload = attributes<WirePayload>({
+const payload = exactly<WirePayload>({
 	register: attribute(1, be32),
 	source: attribute(5, be32),
 	base: attribute(2, named(PAYLOAD_BASES)),
@@ -95,19 +100,19 @@ interface WireMeta {
 	readonly register?: number;
 	readonly source?: number;
 }
-const meta = attributes<WireMeta>({
+const meta = exactly<WireMeta>({
 	key: attribute(2, named(META_KEYS)),
 	register: attribute(1, be32),
 	source: attribute(3, be32),
 });
 
-const compare = attributes<Omit<Compare, "kind">>({
+const compare = exactly<Omit<Compare, "kind">>({
 	register: attribute(1, be32),
 	operator: attribute(2, named(COMPARISONS)),
 	value: attribute(3, valueData),
 });
 
-const range = attributes<Omit<Range, "kind">>({
+const range = exactly<Omit<Range, "kind">>({
 	register: attribute(1, be32),
 	operator: attribute(2, named({ "==": 0, "!=": 1 })),
 	first: attribute(3, valueData),
@@ -123,7 +128,7 @@ interface WireBitwise {
 	readonly xor?: Uint8Array;
 	readonly bits?: Uint8Array;
 }
-const bitwise = attributes<WireBitwise>({
+const bitwise = exactly<WireBitwise>({
 	source: attribute(1, be32),
 	register: attribute(2, be32),
 	/** Kernels before 5.6 have one operation and no attribute for it. */
@@ -134,7 +139,7 @@ const bitwise = attributes<WireBitwise>({
 	bits: attribute(7, valueData),
 });
 
-const byteorder = attributes<Omit<ByteOrder, "kind">>({
+const byteorder = exactly<Omit<ByteOrder, "kind">>({
 	source: attribute(1, be32),
 	register: attribute(2, be32),
 	operation: attribute(3, named({ "to host": 0, "to network": 1 })),
@@ -150,7 +155,7 @@ interface WireLookup {
 	readonly flags: number;
 }
 const NFT_LOOKUP_F_INV = 1;
-const lookup = attributes<WireLookup>({
+const lookup = exactly<WireLookup>({
 	register: attribute(2, be32),
 	destination: attribute(3, be32),
 	set: attribute(1, text),
@@ -162,17 +167,17 @@ interface WireImmediate {
 	readonly register: number;
 	readonly data: Uint8Array | Verdict;
 }
-const immediate = attributes<WireImmediate>({
+const immediate = exactly<WireImmediate>({
 	register: attribute(1, be32),
 	data: attribute(2, anyData),
 });
 
-const counter = attributes<Omit<CounterExpression, "kind">>({
+const counter = exactly<Omit<CounterExpression, "kind">>({
 	bytes: attribute(1, be64),
 	packets: attribute(2, be64),
 });
 
-const fib = attributes<Omit<Fib, "kind">>({
+const fib = exactly<Omit<Fib, "kind">>({
 	flags: attribute(3, flags(FIB_FLAGS)),
 	result: attribute(2, named(FIB_RESULTS)),
 	register: attribute(1, be32),
@@ -182,7 +187,7 @@ interface WireExtensionHeader extends Omit<ExtensionHeader, "kind" | "present"> 
 	readonly flags: number;
 }
 const NFT_EXTHDR_F_PRESENT = 1;
-const exthdr = attributes<WireExtensionHeader>({
+const exthdr = exactly<WireExtensionHeader>({
 	register: attribute(1, be32),
 	type: attribute(2, u8),
 	offset: attribute(3, be32),
@@ -191,7 +196,7 @@ const exthdr = attributes<WireExtensionHeader>({
 	flags: presumed(5, be32, 0),
 });
 
-const ct = attributes<Omit<Ct, "kind">>({
+const ct = exactly<Omit<Ct, "kind">>({
 	key: attribute(2, named(CT_KEYS)),
 	register: attribute(1, be32),
 	direction: attribute(3, named({ original: 0, reply: 1 }, u8)),
@@ -201,7 +206,7 @@ interface WireLimit extends Omit<Limit, "kind" | "over"> {
 	readonly flags: number;
 }
 const NFT_LIMIT_F_INV = 1;
-const limit = attributes<WireLimit>({
+const limit = exactly<WireLimit>({
 	rate: attribute(1, be64),
 	perSeconds: attribute(2, be64),
 	burst: attribute(3, be32),
@@ -209,7 +214,7 @@ const limit = attributes<WireLimit>({
 	flags: presumed(5, be32, 0),
 });
 
-const log = attributes<Omit<Log, "kind">>({
+const log = exactly<Omit<Log, "kind">>({
 	prefix: attribute(2, text),
 	group: attribute(1, be16),
 	snapLength: attribute(3, be32),
@@ -218,12 +223,12 @@ const log = attributes<Omit<Log, "kind">>({
 	flags: attribute(6, be32),
 });
 
-const object = attributes<Omit<ObjectReference, "kind">>({
+const object = exactly<Omit<ObjectReference, "kind">>({
 	type: attribute(1, named(OBJECT_TYPES)),
 	name: attribute(2, text),
 });
 
-const hash = attributes<Omit<Hash, "kind">>({
+const hash = exactly<Omit<Hash, "kind">>({
 	source: attribute(1, be32),
 	register: attribute(2, be32),
 	length: attribute(3, be32),
@@ -233,14 +238,14 @@ const hash = attributes<Omit<Hash, "kind">>({
 	type: presumed(7, named(HASH_TYPES), "jhash"),
 });
 
-const numgen = attributes<Omit<NumberGenerator, "kind">>({
+const numgen = exactly<Omit<NumberGenerator, "kind">>({
 	register: attribute(1, be32),
 	modulus: attribute(2, be32),
 	type: attribute(3, named(NUMGEN_TYPES)),
 	offset: attribute(4, be32, 0),
 });
 
-const reject = attributes<Omit<Reject, "kind">>({
+const reject = exactly<Omit<Reject, "kind">>({
 	type: attribute(1, named(REJECT_TYPES)),
 	code: attribute(2, u8),
 });
@@ -250,7 +255,7 @@ interface WireXtables {
 	readonly revision: number;
 	readonly info: Uint8Array;
 }
-const xtables = attributes<WireXtables>({
+const xtables = exactly<WireXtables>({
 	name: attribute(1, text),
 	revision: attribute(2, be32),
 	info: attribute(3, raw),
@@ -488,7 +493,35 @@ export function readExpression(bytes: Buffer, from: number, to: number): Express
 	} catch (error) {
 		if (!(error instanceof UnreadableError)) throw error;
 	}
-	return { kind: "other", name, data: raw.read(bytes, first, last) };
+	return { kind: "other", name, data: acceptable(name, bytes, first, last) };
+}
+
+/** NFTA_EXTHDR_* and NFTA_OSF_FLAGS. */
+const EXTHDR = { destination: 1, offset: 3, length: 4, flags: 5, source: 7 } as const;
+const OSF_FLAGS = 3;
+
+/**
+ * The attributes without those that the kernel sends but does not accept (nft_exthdr_tcp_set_init,
+ * nft_exthdr_tcp_strip_init, nft_osf_init).
+ */
+function acceptable(name: string, bytes: Buffer, from: number, to: number): Uint8Array {
+	const unwanted = new Set<number>();
+	const types = new Set<number>();
+	eachAttribute(bytes, from, to, (type, first, last) => {
+		types.add(type);
+		if (name === "osf" && type === OSF_FLAGS && be32.read(bytes, first, last) === 0) unwanted.add(type);
+	});
+	if (name === "exthdr" && !types.has(EXTHDR.destination)) {
+		unwanted.add(EXTHDR.flags);
+		if (!types.has(EXTHDR.source)) unwanted.add(EXTHDR.offset).add(EXTHDR.length);
+	}
+	if (unwanted.size === 0) return raw.read(bytes, from, to);
+	const kept: Uint8Array[] = [];
+	eachAttribute(bytes, from, to, (type, first, last) => {
+		const padded = Math.min(to, first + ((last - first + 3) & ~3));
+		if (!unwanted.has(type)) kept.push(bytes.subarray(first - HEADER_BYTES, padded));
+	});
+	return new Uint8Array(Buffer.concat(kept));
 }
 
 /** An attribute that contains one expression. */

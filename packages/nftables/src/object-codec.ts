@@ -50,6 +50,7 @@ export interface WireChain {
 	readonly type?: string;
 	readonly policy?: "drop" | "accept";
 	readonly hook?: WireHook;
+	readonly flags?: number;
 	readonly userData?: Uint8Array;
 }
 export const chain: Codec<WireChain> = attributes<WireChain>({
@@ -67,8 +68,11 @@ export const chain: Codec<WireChain> = attributes<WireChain>({
 			devices: attribute(4, listOf(1, text)),
 		}),
 	),
+	flags: attribute(10, be32),
 	userData: attribute(12, raw),
 });
+/** NFT_CHAIN_HW_OFFLOAD */
+export const CHAIN_OFFLOAD = 2;
 
 /** All attributes of a rule except its expressions, which are written and read one by one. */
 export interface WireRule {
@@ -99,6 +103,9 @@ export interface WireSet {
 	readonly id?: number;
 	readonly description?: { readonly size?: number; readonly fields?: readonly { readonly length: number }[] };
 	readonly timeout?: bigint;
+	readonly gcInterval?: number;
+	readonly policy?: number;
+	readonly objectType?: number;
 	readonly userData?: Uint8Array;
 	readonly expression?: Expression;
 	readonly expressions?: readonly Expression[];
@@ -125,6 +132,9 @@ export const set: Codec<WireSet> = attributes<WireSet>({
 		}),
 	),
 	timeout: attribute(11, be64),
+	gcInterval: attribute(12, be32),
+	policy: attribute(8, be32, 0),
+	objectType: attribute(15, be32),
 	userData: attribute(13, raw),
 	expression: attribute(17, expressionInside),
 	expressions: attribute(18, listOf(LIST_ELEMENT, expressionInside)),
@@ -176,12 +186,14 @@ export interface WireObject {
 	/** A number of OBJECT_TYPES, or of a type that only newer kernels have. */
 	readonly type?: number;
 	readonly data?: Uint8Array;
+	readonly userData?: Uint8Array;
 }
 export const object: Codec<WireObject> = attributes<WireObject>({
 	table: attribute(1, text),
 	name: attribute(2, text),
 	type: attribute(3, be32),
 	data: attribute(4, { ...raw, nested: true }),
+	userData: attribute(8, raw),
 });
 
 export interface CounterData {

@@ -33,6 +33,8 @@ export interface BaseChain {
 	readonly policy: "accept" | "drop";
 	/** Hooks ingress and egress only. */
 	readonly devices?: readonly string[];
+	/** The network card handles the chain's rules. */
+	readonly offload?: true;
 }
 
 export interface ChainSpec {
@@ -64,6 +66,7 @@ export interface NamedObject {
 	readonly name: string;
 	/** Counters only. */
 	readonly counter?: { readonly packets: bigint; readonly bytes: bigint };
+	readonly comment?: string;
 }
 
 /** A whole table; everything is in the kernel's order. */

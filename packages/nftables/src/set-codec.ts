@@ -2,12 +2,13 @@
  * Converts sets and elements between their values and the kernel's attributes: each interval becomes a start
  * and an end.
  */
+import { sameBytes } from "./bytes.ts";
 import { type DataType, dataTypeOf } from "./data-type.ts";
 import type { AnonymousSet, SetElement } from "./element.ts";
 import type { Expression } from "./expression.ts";
 import { VERDICT_TYPE, type WireElement, type WireSet } from "./object-codec.ts";
 import type { NamedSet, SetSpec } from "./set.ts";
-import type { SetFlag } from "./uapi.ts";
+import { OBJECT_NAMES, OBJECT_TYPES, type SetFlag } from "./uapi.ts";
 import {
 	decodeComment,
 	decodeSetUserData,
@@ -16,6 +17,8 @@ import {
 	type SetUserData,
 } from "./user-data.ts";
 
+/** NFT_SET_POL_MEMORY */
+const MEMORY = 1;
 /** An expression that the kernel refuses for elements. */
 const NOT_A_COUNTER: Expression = { kind: "other", name: "cmp" };
 /** The expression that each element of the set gets: a counter that starts at zero. */
@@ -23,11 +26,9 @@ const A_COUNTER: Expression = { kind: "other", name: "counter", data: new Uint8A
 
 /** The set itself, without elements. */
 export function encodeSet(table: string, set: SetSpec, id: number): WireSet {
-	const { name, key, data, flags = [], size, counters = false } = set;
+	const { name, key, data, flags = [], size, counters = false, timeout, gcInterval, policy, object } = set;
 	const all: SetFlag[] = [...flags, ...(data === undefined ? [] : (["map"] as const))];
-	const fields = all.includes("concatenated")
-		? key.type.parts?.map(({ bytes }) => ({ length: bytes }))
-		: undefined;
+	const fields = all.includes("concatenated") ? fieldsOf(key.type) : undefined;
 	const description = {
 		...(size === undefined ? {} : { size }),
 		...(fields === undefined ? {} : { fields }),
@@ -41,9 +42,18 @@ export function encodeSet(table: string, set: SetSpec, id: number): WireSet {
 		...(data === undefined ? {} : encodeData(data === "verdict" ? data : data.type)),
 		id,
 		...(size === undefined && fields === undefined ? {} : { description }),
-		userData: encodeSetUserData(set),
+		...(timeout === undefined ? {} : { timeout }),
+		...(gcInterval === undefined ? {} : { gcInterval }),
+		...(policy === undefined ? {} : { policy: MEMORY }),
+		...(object === undefined ? {} : { objectType: OBJECT_TYPES[object] }),
+		userData: set.userData ?? encodeSetUserData(set),
 		...(counters === false ? {} : { expression: counters === true ? A_COUNTER : NOT_A_COUNTER }),
 	};
+}
+
+/** The parts of a concatenation, whose ranges the kernel compares one by one. */
+function fieldsOf({ parts }: DataType): readonly { readonly length: number }[] | undefined {
+	return parts?.map(({ bytes }) => ({ length: bytes }));
 }
 
 function encodeData(data: DataType | "verdict"): Pick<WireSet, "dataType" | "dataLength"> {
@@ -55,16 +65,23 @@ function encodeData(data: DataType | "verdict"): Pick<WireSet, "dataType" | "dat
 /** The kernel names the set; the rule of the same transaction refers to it by `id`. */
 export function encodeAnonymousSet(
 	table: string,
-	{ key, data, elements }: AnonymousSet,
+	{ key, data, elements, userData }: AnonymousSet,
 	id: number,
 ): { readonly set: WireSet; readonly elements: readonly WireElement[] } {
 	const interval = elements.some(({ last }) => last !== undefined);
-	const flags: SetFlag[] = ["anonymous", "constant", ...(interval ? (["interval"] as const) : [])];
-	const encoded = encodeElements(elements, interval);
+	const fields = interval ? fieldsOf(key) : undefined;
+	const flags: SetFlag[] = [
+		"anonymous",
+		"constant",
+		...(interval ? (["interval"] as const) : []),
+		...(fields === undefined ? [] : (["concatenated"] as const)),
+	];
+	const isPlain = interval && fields === undefined;
+	const encoded = fields === undefined ? encodeElements(elements, interval) : encodeRangeElements(elements);
 	const [first] = elements;
-	let size = interval ? 2 * elements.length : elements.length;
+	let size = isPlain ? 2 * elements.length : elements.length;
 	// Like nft: add an end element for the values below the first interval.
-	if (interval && first?.key?.some((byte) => byte !== 0) === true) {
+	if (isPlain && first?.key?.some((byte) => byte !== 0) === true) {
 		encoded.unshift({ flags: ["interval end"], key: new Uint8Array(key.bytes) });
 		size++;
 	}
@@ -78,8 +95,8 @@ export function encodeAnonymousSet(
 			keyLength: key.bytes,
 			...(data === undefined ? {} : encodeData(data)),
 			id,
-			description: { size },
-			userData: encodeSetUserData({ key: { type: key } }),
+			description: { size, ...(fields === undefined ? {} : { fields }) },
+			userData: userData ?? encodeSetUserData({ key: { type: key } }),
 		},
 		elements: encoded,
 	};
@@ -103,12 +120,18 @@ export function encodeRangeElements(elements: readonly SetElement[]): WireElemen
 	});
 }
 
-function encodeElement({ key, data, counter, comment }: SetElement, openEnd = false): WireElement {
+function encodeElement(
+	{ key, data, counter, comment, object, timeout, expires }: SetElement,
+	openEnd = false,
+): WireElement {
 	return {
 		...(key === undefined ? { flags: ["catch all"] as const } : { key }),
 		...(data === undefined ? {} : { data }),
 		...(comment === undefined && !openEnd ? {} : { userData: encodeElementUserData(comment, openEnd) }),
 		...(counter === undefined ? {} : { expression: { kind: "counter", ...counter } }),
+		...(object === undefined ? {} : { object }),
+		...(timeout === undefined ? {} : { timeout }),
+		...(expires === undefined ? {} : { expiration: expires }),
 	};
 }
 
@@ -134,15 +157,29 @@ function step(key: Uint8Array, by: 1 | -1): Uint8Array | undefined {
 
 /** The set and its elements from a dump. The elements are sorted by key. */
 export function decodeSet(wire: WireSet, dumped: readonly WireElement[]): NamedSet {
-	const { flags = [], keyType = 0, keyLength = 0, description, userData, expression, expressions } = wire;
-	const kept = decodeSetUserData(userData ?? new Uint8Array(0));
-	const counts = expression?.kind === "counter" || (expressions ?? []).some(({ kind }) => kind === "counter");
+	const { name, handle = 0n, flags = [], userData } = wire;
+	const spec = decodeSpec(wire, decodeSetUserData(userData ?? new Uint8Array(0)));
+	const set = {
+		...spec,
+		name,
+		handle,
+		flags: flags.filter((one) => one !== "map"),
+		elements: decodeElements(dumped, flags),
+	};
+	return { ...set, ...ownUserData(userData, spec) };
+}
+
+function decodeSpec(
+	wire: WireSet,
+	kept: SetUserData,
+): Omit<NamedSet, "name" | "handle" | "flags" | "elements"> {
+	const { description, timeout, gcInterval, policy } = wire;
+	const each = wire.expression === undefined ? (wire.expressions ?? []) : [wire.expression];
 	const data = decodeDataType(wire);
+	const object = OBJECT_NAMES.get(wire.objectType ?? 0);
 	return {
-		name: wire.name,
-		handle: wire.handle ?? 0n,
 		key: {
-			type: keyTypeOf(keyType, keyLength, kept),
+			type: keyTypeOf(wire, kept),
 			...(kept.key === undefined ? {} : { typeof: kept.key }),
 		},
 		...(data === undefined
@@ -153,28 +190,47 @@ export function decodeSet(wire: WireSet, dumped: readonly WireElement[]): NamedS
 							? data
 							: { type: data, ...(kept.data === undefined ? {} : { typeof: kept.data }) },
 				}),
-		flags: flags.filter((one) => one !== "map"),
+		...(object === undefined ? {} : { object }),
 		...(description?.size === undefined || description.size === 0 ? {} : { size: description.size }),
-		...(counts ? { counters: true } : {}),
+		...(timeout === undefined || timeout === 0n ? {} : { timeout }),
+		...(gcInterval === undefined || gcInterval === 0 ? {} : { gcInterval }),
+		...(policy === MEMORY ? { policy: "memory" } : {}),
+		...(kept.autoMerge === true ? { autoMerge: true } : {}),
+		...(each.some(({ kind }) => kind === "counter") ? { counters: true } : {}),
+		...(each.some(({ kind }) => kind !== "counter") ? { more: true } : {}),
 		...(kept.comment === undefined ? {} : { comment: kept.comment }),
-		elements: decodeElements(dumped, flags),
 	};
+}
+
+/** The user data, unless the rest of the definition says the same. */
+function ownUserData(
+	read: Uint8Array | undefined,
+	spec: Parameters<typeof encodeSetUserData>[0],
+): { readonly userData?: Uint8Array } {
+	return read === undefined || sameBytes(read, encodeSetUserData(spec)) ? {} : { userData: read };
 }
 
 export function decodeAnonymousSet(wire: WireSet, dumped: readonly WireElement[]): AnonymousSet {
-	const { flags = [], keyType = 0, keyLength = 0, userData } = wire;
+	const { flags = [], userData } = wire;
 	const data = decodeDataType(wire);
+	const key = keyTypeOf(wire, decodeSetUserData(userData ?? new Uint8Array(0)));
 	return {
-		key: keyTypeOf(keyType, keyLength, decodeSetUserData(userData ?? new Uint8Array(0))),
+		key,
 		...(data === undefined ? {} : { data }),
 		elements: decodeElements(dumped, flags),
+		...ownUserData(userData, { key: { type: key } }),
 	};
 }
 
-/** Only the user data says whether a number without a named type is in host order. */
-function keyTypeOf(id: number, bytes: number, { keyOrder }: SetUserData): DataType {
-	const type = dataTypeOf(id, bytes);
-	return type.name === "integer" ? { ...type, order: keyOrder } : type;
+/**
+ * Only the user data says whether a number without a named type is in host order. The keys of a set of ranges
+ * are always in network order: the kernel compares their bytes from first to last.
+ */
+function keyTypeOf({ keyType = 0, keyLength = 0, flags = [] }: WireSet, { keyOrder }: SetUserData): DataType {
+	const type = dataTypeOf(keyType, keyLength);
+	const own = type.name === "integer" ? (keyOrder ?? type.order) : type.order;
+	const order = flags.includes("interval") ? "network" : own;
+	return type.parts !== undefined || type.order === order ? type : { ...type, order };
 }
 
 function decodeDataType({ flags = [], dataType, dataLength = 0 }: WireSet): DataType | "verdict" | undefined {
@@ -217,11 +273,7 @@ function decodeElement(wire: WireElement): SetElement {
 	const inside = expression === undefined ? expressions : [expression];
 	const counter = inside.find((one) => one.kind === "counter");
 	const comment = userData === undefined ? undefined : decodeComment(userData);
-	const more =
-		timeout !== undefined ||
-		expiration !== undefined ||
-		object !== undefined ||
-		inside.some(({ kind }) => kind !== "counter");
+	const more = inside.some(({ kind }) => kind !== "counter");
 	return {
 		...(key === undefined ? {} : { key }),
 		...(keyEnd === undefined || (key !== undefined && Buffer.compare(key, keyEnd) === 0)
@@ -229,6 +281,9 @@ function decodeElement(wire: WireElement): SetElement {
 			: { last: keyEnd }),
 		...(data === undefined ? {} : { data: data instanceof Uint8Array ? data : { ...data } }),
 		...(counter === undefined ? {} : { counter: { packets: counter.packets, bytes: counter.bytes } }),
+		...(object === undefined ? {} : { object }),
+		...(timeout === undefined || timeout === 0n ? {} : { timeout }),
+		...(expiration === undefined || expiration === 0n ? {} : { expires: expiration }),
 		...(comment === undefined ? {} : { comment }),
 		...(more ? { more: true } : {}),
 	};

@@ -2,7 +2,7 @@
 import type { DataType } from "./data-type.ts";
 import type { SetElement } from "./element.ts";
 import type { PayloadBase } from "./expression.ts";
-import type { SetFlag } from "./uapi.ts";
+import type { OBJECT_TYPES, SetFlag } from "./uapi.ts";
 
 /** The place of a packet field, in bits, that `typeof` in a set's definition refers to. */
 export interface FieldPlace {
@@ -43,6 +43,21 @@ export interface SetSpec {
 	 * the feature refuse.
 	 */
 	readonly counters?: boolean | "refused";
+	/** If present, the set is a map to named objects of this type, and has no `data`. */
+	readonly object?: keyof typeof OBJECT_TYPES;
+	/** Milliseconds after which an element goes that has no timeout of its own. The set has the flag `timeout`. */
+	readonly timeout?: bigint;
+	/** Milliseconds between removals of elements whose time is over. */
+	readonly gcInterval?: number;
+	/** `memory`: the kernel picks the form that takes the least memory, instead of the fastest. */
+	readonly policy?: "memory";
+	/** nft merges ranges that touch when it adds them. */
+	readonly autoMerge?: true;
+	/**
+	 * What programs keep with the set, as it was read. Absent if it is what this package writes for the rest of
+	 * the definition.
+	 */
+	readonly userData?: Uint8Array;
 	readonly comment?: string;
 }
 
@@ -50,5 +65,7 @@ export interface SetSpec {
 export interface NamedSet extends SetSpec {
 	readonly flags: readonly Exclude<SetFlag, "map">[];
 	readonly handle: bigint;
+	/** Each element gets an expression that this package does not know, such as a quota. */
+	readonly more?: true;
 	readonly elements: readonly SetElement[];
 }

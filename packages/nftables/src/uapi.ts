@@ -173,6 +173,9 @@ export const OBJECT_TYPES = {
 	"ct expectation": 9,
 	synproxy: 10,
 } as const;
+export const OBJECT_NAMES: ReadonlyMap<number, keyof typeof OBJECT_TYPES> = new Map(
+	(Object.keys(OBJECT_TYPES) as (keyof typeof OBJECT_TYPES)[]).map((name) => [OBJECT_TYPES[name], name]),
+);
 /** NF_DROP and the like, and NFT_* of enum nft_verdicts. */
 export const VERDICTS = {
 	drop: 0,

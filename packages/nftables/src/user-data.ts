@@ -14,6 +14,7 @@ const INTERVAL_OPEN = 1;
 const SET = {
 	keyByteOrder: 0,
 	dataByteOrder: 1,
+	autoMerge: 2,
 	keyTypeof: 3,
 	dataTypeof: 4,
 	dataInterval: 6,
@@ -29,6 +30,8 @@ const PLACE = { protocol: 0, field: 1, base: 2, offset: 3, length: 4 } as const;
 const BASES = { link: 1, network: 2, transport: 3, inner: 4 } as const;
 /** enum byteorder of nft. */
 const BYTE_ORDER = { host: 1, network: 2 } as const;
+
+const BYTE_ORDERS = ["host", "network"] as const;
 
 const LONGEST = 255;
 /** NFTNL_UDATA_COMMENT_MAXLEN: nft(8) refuses longer comments; without the terminating zero. */
@@ -80,12 +83,14 @@ export function decodeComment(data: Uint8Array): string | undefined {
 export function encodeSetUserData({
 	key,
 	data,
+	autoMerge,
 	comment,
-}: Pick<SetSpec, "key" | "data" | "comment">): Uint8Array {
+}: Pick<SetSpec, "key" | "data" | "autoMerge" | "comment">): Uint8Array {
 	const parts = [number(SET.keyByteOrder, BYTE_ORDER[key.type.order])];
 	if (data !== undefined) {
 		parts.push(number(SET.dataByteOrder, data === "verdict" ? 0 : BYTE_ORDER[data.type.order]));
 	}
+	if (autoMerge === true) parts.push(number(SET.autoMerge, 1));
 	const ofData = data === undefined || data === "verdict" ? undefined : typeofEntry(SET.dataTypeof, data);
 	const ofKey = typeofEntry(SET.keyTypeof, key);
 	// nft accepts a definition by `typeof` only if both key and data have one.
@@ -98,7 +103,9 @@ export function encodeSetUserData({
 }
 
 export interface SetUserData {
-	readonly keyOrder: "network" | "host";
+	/** Absent if it is not there. */
+	readonly keyOrder?: "network" | "host";
+	readonly autoMerge?: true;
 	readonly key?: FieldPlace;
 	readonly data?: FieldPlace;
 	readonly comment?: string;
@@ -112,8 +119,11 @@ export function decodeSetUserData(bytes: Uint8Array): SetUserData {
 	const isWhole = ofKey !== undefined && (ofData !== undefined || !entries.has(SET.dataByteOrder));
 	const [key, data] = isWhole ? [ofKey, ofData] : [];
 	const comment = textOf(entries.get(SET.comment));
+	const wanted = numberOf(entries.get(SET.keyByteOrder));
+	const order = BYTE_ORDERS.find((one) => BYTE_ORDER[one] === wanted);
 	return {
-		keyOrder: numberOf(entries.get(SET.keyByteOrder)) === BYTE_ORDER.host ? "host" : "network",
+		...(order === undefined ? {} : { keyOrder: order }),
+		...(numberOf(entries.get(SET.autoMerge)) === 1 ? { autoMerge: true } : {}),
 		...(key === undefined ? {} : { key }),
 		...(data === undefined ? {} : { data }),
 		...(comment === undefined ? {} : { comment }),

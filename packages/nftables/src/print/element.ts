@@ -1,7 +1,9 @@
 /** Verdicts, and the elements of sets, in nft's syntax. */
+import { sameBytes } from "../bytes.ts";
 import { type DataType, integerType } from "../data-type.ts";
 import type { AnonymousSet, SetElement, Verdict } from "../element.ts";
-import { boundText, keyText, printable, valueText } from "./value.ts";
+import { wordless } from "./held.ts";
+import { boundText, keyText, printable, valueText, wildcardText } from "./value.ts";
 
 export function verdictText({ verdict, chain }: Verdict): string {
 	return chain === undefined ? verdict : `${verdict} ${printable(chain)}`;
@@ -14,7 +16,7 @@ export function anonymousSetText({ key, data, elements }: AnonymousSet, shift: n
 
 /** `80`, `8000-8010`, `0x4 counter packets 1 bytes 2 comment "x" : 192.0.2.1`. */
 export function elementText(
-	{ key, last, data, counter, comment }: SetElement,
+	{ key, last, data, object, counter, timeout, expires, comment, more }: SetElement,
 	type: DataType,
 	dataIs: DataType | undefined,
 	keyTextOf: (key: Uint8Array, type: DataType, shift: number) => string = keyText,
@@ -25,7 +27,10 @@ export function elementText(
 			? "*"
 			: last === undefined
 				? keyTextOf(key, type, shift)
-				: `${boundText(key, type, shift)}-${boundText(last, type, shift)}`,
+				: rangeText(key, last, type, shift),
+		...(timeout === undefined ? [] : [`timeout ${timeText(timeout)}`]),
+		...(expires === undefined ? [] : [`expires ${timeText(expires)}`]),
+		...(more === true ? [wordless("more")] : []),
 		...(counter === undefined ? [] : [`counter packets ${counter.packets} bytes ${counter.bytes}`]),
 		...(comment === undefined ? [] : [`comment "${printable(comment)}"`]),
 		...(data === undefined
@@ -33,5 +38,27 @@ export function elementText(
 			: [
 					`: ${data instanceof Uint8Array ? valueText(data, dataIs ?? integerType(data.length)) : verdictText(data)}`,
 				]),
+		...(object === undefined ? [] : [`: "${printable(object)}"`]),
 	].join(" ");
+}
+
+/** Each part of a concatenation has a range of its own. */
+function rangeText(first: Uint8Array, last: Uint8Array, type: DataType, shift: number): string {
+	let at = 0;
+	const texts = (type.parts ?? [type]).map((part) => {
+		const [low, high] = [first, last].map((one) => one.subarray(at, at + part.bytes));
+		at += (part.bytes + 3) & ~3;
+		if (low === undefined || high === undefined || sameBytes(low, high)) {
+			return valueText(low ?? new Uint8Array(part.bytes), part, shift);
+		}
+		const wildcard = wildcardText(low, high, part);
+		return wildcard ?? `${boundText(low, part, shift)}-${boundText(high, part, shift)}`;
+	});
+	return texts.join(" . ");
+}
+
+/** Milliseconds in nft's units. */
+export function timeText(milliseconds: bigint): string {
+	const [seconds, rest] = [milliseconds / 1000n, milliseconds % 1000n];
+	return `${seconds > 0n || rest === 0n ? `${seconds}s` : ""}${rest > 0n ? `${rest}ms` : ""}`;
 }

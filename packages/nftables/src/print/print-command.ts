@@ -2,8 +2,9 @@
 import type { Command } from "../command.ts";
 import type { SetElement } from "../element.ts";
 import type { BaseChain, ChainSpec, NamedObject, RuleSpec, TableSpec } from "../ruleset.ts";
-import type { FieldPlace, SetSpec, SetType } from "../set.ts";
-import { elementText } from "./element.ts";
+import type { FieldPlace, SetSpec } from "../set.ts";
+import { elementText, timeText } from "./element.ts";
+import { wordless } from "./held.ts";
 import { printRule } from "./print-rule.ts";
 import { printable } from "./value.ts";
 
@@ -46,7 +47,7 @@ export function printCommand(command: Command): string {
 			return `${verb} ${table} ${printable(set.name)} { ${own.map((one) => elementOf(one, set)).join(", ")} }`;
 		}
 		case "add object":
-			return `add ${command.object.type} ${table} ${printable(command.object.name)}`;
+			return `add ${command.object.type} ${table} ${printable(command.object.name)}${commentBlock(command.object)}`;
 		case "delete object":
 			return `delete ${command.object.type} ${table} ${printable(command.object.name)}`;
 	}
@@ -58,6 +59,7 @@ export interface PrintableTable extends TableSpec {
 	readonly rules: readonly (RuleSpec & { readonly chain: string })[];
 	readonly sets?: readonly (SetSpec & { readonly elements: readonly SetElement[] })[];
 	readonly objects?: readonly NamedObject[];
+	readonly flowtables?: readonly string[];
 }
 
 /** A table as `nft list table` prints it, in the syntax that `nft -f` reads. */
@@ -65,6 +67,7 @@ export function printTable(contents: PrintableTable): string {
 	const lines: string[] = [`table ${contents.family} ${printable(contents.name)} {`];
 	for (const part of tableParts(contents)) lines.push(`\t${part}`);
 	for (const object of contents.objects ?? []) lines.push(...objectLines(object));
+	for (const name of contents.flowtables ?? []) lines.push(`\t${wordless(`flowtable ${printable(name)}`)}`);
 	for (const set of contents.sets ?? []) lines.push(...setLines(set));
 	for (const chain of contents.chains) {
 		lines.push(`\tchain ${printable(chain.name)} {`, ...chainParts(chain).map((part) => `\t\t${part}`));
@@ -90,22 +93,28 @@ function chainParts({ base, comment }: ChainSpec): string[] {
 	];
 }
 
-function baseText({ type, hook, priority, policy, devices = [] }: BaseChain): string {
+function baseText({ type, hook, priority, policy, devices = [], offload }: BaseChain): string {
 	const on = devices.length === 0 ? "" : ` devices = { ${devices.map(printable).join(", ")} }`;
-	return `type ${type} hook ${hook}${on} priority ${priority}; policy ${policy};`;
+	return `type ${type} hook ${hook}${on} priority ${priority};${offload === true ? " flags offload;" : ""} policy ${policy};`;
 }
 
-function kindOf({ data }: Pick<SetSpec, "data">): "set" | "map" {
-	return data === undefined ? "set" : "map";
+function kindOf({ data, object }: Pick<SetSpec, "data" | "object">): "set" | "map" {
+	return data === undefined && object === undefined ? "set" : "map";
 }
 
-function setParts({ key, data, flags = [], size, counters, comment }: SetSpec): string[] {
+function setParts(set: SetSpec & { readonly more?: true }): string[] {
+	const { flags = [], size, timeout, gcInterval, policy, autoMerge, counters, comment, more } = set;
 	const shown = flags.filter((one) => !HIDDEN_FLAGS.has(one));
 	return [
-		typeText(key, data),
+		typeText(set),
 		...(size === undefined ? [] : [`size ${size};`]),
 		...(shown.length === 0 ? [] : [`flags ${shown.join(", ")};`]),
+		...(timeout === undefined ? [] : [`timeout ${timeText(timeout)};`]),
+		...(gcInterval === undefined ? [] : [`gc-interval ${timeText(BigInt(gcInterval))};`]),
+		...(policy === undefined ? [] : [`policy ${policy};`]),
+		...(autoMerge === true ? ["auto-merge;"] : []),
 		...(counters === true ? ["counter;"] : []),
+		...(more === true ? [wordless("more")] : []),
 		...(comment === undefined ? [] : [`comment "${printable(comment)}";`]),
 	];
 }
@@ -113,7 +122,8 @@ function setParts({ key, data, flags = [], size, counters, comment }: SetSpec): 
 /** Flags that follow from the rest of the definition. */
 const HIDDEN_FLAGS: ReadonlySet<string> = new Set(["anonymous", "object", "concatenated", "expression"]);
 
-function typeText(key: SetType, data: SetSpec["data"]): string {
+function typeText({ key, data, object }: SetSpec): string {
+	if (object !== undefined) return `type ${key.type.name} : ${object};`;
 	const value = data === undefined || data === "verdict" ? undefined : data;
 	if (key.typeof !== undefined && (data === undefined || value?.typeof !== undefined)) {
 		return `typeof ${placeText(key.typeof)}${value?.typeof === undefined ? "" : ` : ${placeText(value.typeof)}`};`;
@@ -145,7 +155,17 @@ function keyOnly({ key, last }: SetElement): SetElement {
 	return { ...(key === undefined ? {} : { key }), ...(last === undefined ? {} : { last }) };
 }
 
-function objectLines({ type, name, counter }: NamedObject): string[] {
+function commentBlock({ comment }: { readonly comment?: string }): string {
+	return comment === undefined ? "" : ` { comment "${printable(comment)}"; }`;
+}
+
+function objectLines({ type, name, counter, comment }: NamedObject): string[] {
+	if (type !== "counter") return [`\t${wordless(`${type} ${printable(name)}`)}`];
 	const numbers = counter === undefined ? "" : `packets ${counter.packets} bytes ${counter.bytes}`;
-	return [`\t${type} ${printable(name)} {`, ...(numbers === "" ? [] : [`\t\t${numbers}`]), "\t}"];
+	return [
+		`\t${type} ${printable(name)} {`,
+		...(numbers === "" ? [] : [`\t\t${numbers}`]),
+		...(comment === undefined ? [] : [`\t\tcomment "${printable(comment)}"`]),
+		"\t}",
+	];
 }

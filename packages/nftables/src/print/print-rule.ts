@@ -11,10 +11,11 @@ import type { Family } from "../uapi.ts";
 import { anonymousSetText, verdictText } from "./element.ts";
 import {
 	BASES,
-	CT_STATES,
 	comparedText,
+	connectionHeld,
 	extensionHeader,
 	FIELD_NAMES,
+	flagText,
 	type Held,
 	hostNumber,
 	isAddress,
@@ -27,6 +28,7 @@ import {
 	WITH_PORTS,
 	WITH_TYPES,
 } from "./held.ts";
+import { logText, objectText, otherText } from "./statement.ts";
 import { boundText, printable, valueText } from "./value.ts";
 
 /** The rule in the syntax that nft reads after `add rule ip filter input`. */
@@ -45,9 +47,12 @@ class RulePrinter {
 	/** The protocol that the rule has matched so far. */
 	#protocol: number | undefined;
 	#network: "ip" | "ip6" | "arp" | undefined;
+	/** Whether the packet has an Ethernet header: nft adds a match on that before a field of it. */
+	#hasEther: boolean;
 
 	constructor(family: Family) {
 		this.#family = family;
+		this.#hasEther = family === "bridge" || family === "netdev";
 		this.#network = family === "ip" || family === "ip6" || family === "arp" ? family : undefined;
 	}
 
@@ -62,6 +67,7 @@ class RulePrinter {
 				at++;
 			} else if (one.kind === "compare" && this.#impliedByEther(one, next)) {
 				this.#registers.delete(place(one.register));
+				this.#hasEther = true;
 			} else if (one.kind === "compare" && this.#impliedByField(one, next, expressions[at + 2])) {
 				this.#learn(this.#held(one.register), one.operator, one.value);
 			} else {
@@ -98,12 +104,7 @@ class RulePrinter {
 			case "exthdr":
 				return this.#hold(one.register, extensionHeader(one));
 			case "ct":
-				return this.#hold(one.register, {
-					text: ["ct", one.direction, one.key].filter(Boolean).join(" "),
-					type: hostNumber(4),
-					length: 4,
-					shift: 0,
-				});
+				return this.#hold(one.register, connectionHeld(one, this.#network));
 			case "hash": {
 				const input = one.source === undefined ? "" : ` ${this.#joined(one.source, one.length ?? 0)}`;
 				const seed = one.seed === undefined ? "" : ` seed 0x${one.seed.toString(16)}`;
@@ -132,8 +133,11 @@ class RulePrinter {
 				});
 			case "bitwise":
 				return this.#bitwise(one);
-			case "byteorder":
-				return undefined;
+			case "byteorder": {
+				const held = this.#held(one.source);
+				const order = one.operation === "to network" ? "network" : "host";
+				return this.#hold(one.register, { ...held, type: { ...held.type, order } });
+			}
 			case "compare":
 				return this.#compare(one);
 			case "range":
@@ -155,24 +159,18 @@ class RulePrinter {
 				return `limit rate ${one.over ? "over " : ""}${one.rate}${bytes ? " bytes" : ""}/${unit}${burst}`;
 			}
 			case "log":
-				return [
-					"log",
-					...(one.prefix === undefined ? [] : [`prefix "${printable(one.prefix)}"`]),
-					...(one.group === undefined ? [] : [`group ${one.group}`]),
-					...(one.snapLength === undefined || one.snapLength === 0 ? [] : [`snaplen ${one.snapLength}`]),
-					...(one.queueThreshold === undefined || one.queueThreshold === 0
-						? []
-						: [`queue-threshold ${one.queueThreshold}`]),
-				].join(" ");
+				return logText(one);
 			case "object":
-				return `${one.type} name "${printable(one.name)}"`;
+				return objectText(one);
 			case "reject":
 				return `reject with ${this.#rejection(one)}`;
 			case "match":
 			case "target":
 				return `xt ${one.kind} "${printable(one.name)}"`;
 			case "other":
-				return printable(one.name);
+				// It may have loaded a register.
+				this.#registers.clear();
+				return otherText(one);
 		}
 	}
 
@@ -226,17 +224,8 @@ class RulePrinter {
 	}
 
 	/** The field at these bits of the packet, given the protocol that the rule has matched. */
-	#fieldAt({ base, offset, length }: Payload, mask: number | undefined): FieldName | undefined {
-		return FIELD_NAMES.find((name) => {
-			const field: Field = FIELDS[name];
-			return (
-				field.base === base &&
-				field.offset === offset &&
-				field.length === length &&
-				field.mask === mask &&
-				this.#mayMean(name)
-			);
-		});
+	#fieldAt(payload: Payload, mask: number | undefined): FieldName | undefined {
+		return FIELD_NAMES.find((name) => isField(FIELDS[name], payload, mask) && this.#mayMean(name));
 	}
 
 	/** The address whose first bytes were loaded. */
@@ -250,7 +239,7 @@ class RulePrinter {
 
 	#mayMean(name: FieldName): boolean {
 		const protocol = name.split(" ")[0] ?? "";
-		if (protocol === "ether") return true;
+		if (protocol === "ether") return this.#hasEther;
 		if (protocol === "ip" || protocol === "ip6" || protocol === "arp") return this.#network === protocol;
 		if (protocol === "icmp") return this.#protocol === 1;
 		if (protocol === "icmpv6") return this.#protocol === 58;
@@ -276,18 +265,15 @@ class RulePrinter {
 		const xor = one.xor.every((byte) => byte === 0)
 			? ""
 			: ` ^ 0x${bytesNumber(one.xor, held.type.order).toString(16)}`;
-		return this.#hold(one.register, { ...held, text: `${held.text} & 0x${bits.toString(16)}${xor}`, mask });
+		const shown = held.type.name === "ether_addr" ? valueText(one.mask, held.type) : `0x${bits.toString(16)}`;
+		return this.#hold(one.register, { ...held, text: `${held.text} & ${shown}${xor}`, mask });
 	}
 
 	#compare({ register, operator, value }: Compare): string {
 		const held = this.#held(register);
 		this.#learn(held, operator, value);
-		if (held.text.startsWith("ct state & ") && held.mask !== undefined && operator === "!=") {
-			const bits = Number(bytesNumber(held.mask.mask, "host"));
-			return `ct state ${Object.keys(CT_STATES)
-				.filter((name) => (bits & (CT_STATES[name] ?? 0)) !== 0)
-				.join(",")}`;
-		}
+		const bits = flagText(held, operator, value);
+		if (bits !== undefined) return bits;
 		const isPlain = operator === "==" && !held.text.includes(" & ");
 		return `${held.text} ${isPlain ? "" : `${operator} `}${comparedText(held, value)}`;
 	}
@@ -296,6 +282,7 @@ class RulePrinter {
 	#learn(held: Held, operator: string, value: Uint8Array): void {
 		if (operator !== "==") return;
 		if (held.text === "meta l4proto" || held.text === "ip protocol") this.#protocol = value[0];
+		if (held.text === "meta iiftype" && bytesNumber(value, "host") === ARPHRD_ETHER) this.#hasEther = true;
 		if (held.text === "meta nfproto" && this.#family !== "ip" && this.#family !== "ip6") {
 			this.#network = value[0] === 2 ? "ip" : value[0] === 10 ? "ip6" : undefined;
 		}
@@ -303,12 +290,13 @@ class RulePrinter {
 
 	/** nft itself adds the match on Ethernet before fields of the Ethernet header. */
 	#impliedByEther(one: Compare, next: Expression | undefined): boolean {
-		const isEther = this.#held(one.register).text === "meta iiftype" && bytesNumber(one.value, "host") === 1n;
+		const { text } = this.#held(one.register);
+		const isEther = text === "meta iiftype" && bytesNumber(one.value, "host") === ARPHRD_ETHER;
 		return (
 			isEther &&
 			next?.kind === "payload" &&
 			next.base === "link" &&
-			this.#fieldAt(next, undefined) !== undefined
+			FIELD_NAMES.some((name) => isField(FIELDS[name], next, undefined))
 		);
 	}
 
@@ -404,6 +392,12 @@ class RulePrinter {
 		return value === undefined ? text : valueText(value, type);
 	}
 }
+
+function isField(field: Field, { base, offset, length }: Payload, mask: number | undefined): boolean {
+	return field.base === base && field.offset === offset && field.length === length && field.mask === mask;
+}
+
+const ARPHRD_ETHER = 1n;
 
 /** Whether the write also changes the checksums that cover the field. */
 function updatesChecksumOf(name: FieldName, { checksum, pseudoHeader }: PayloadWrite): boolean {

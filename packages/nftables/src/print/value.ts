@@ -68,6 +68,10 @@ export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string 
 	}
 	if (type.name === "ifname") return interfaceText(bytes);
 	const value = bytesNumber(bytes, type.order) >> BigInt(shift);
+	if (type.name === "time") return `${value}ms`;
+	// nft reads a number as seconds since the epoch; the kernel has nanoseconds.
+	if (type.name === "date" && value % 1_000_000_000n === 0n) return String(value / 1_000_000_000n);
+	if (type.name === "classid") return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
 	const name = value < 256n ? NAMES[type.name]?.[Number(value)] : undefined;
 	if (name !== undefined) return name;
 	if (type.name === "mark") return `0x${value.toString(16).padStart(8, "0")}`;
@@ -78,6 +82,14 @@ export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string 
 export function keyText(bytes: Uint8Array, type: DataType, shift: number): string {
 	if (type.name !== "integer" || type.order === "host") return valueText(bytes, type, shift);
 	return `0x${(bytesNumber(bytes, type.order) >> BigInt(shift)).toString(16)}`;
+}
+
+/** Prints the range of all names with a prefix as nft does; undefined for another range. */
+export function wildcardText(first: Uint8Array, last: Uint8Array, { name }: DataType): string | undefined {
+	const end = first.indexOf(0);
+	if (name !== "ifname" || end < 0 || first.some((byte, at) => at >= end && byte !== 0)) return undefined;
+	const isAll = last.every((byte, at) => byte === (at < end ? first[at] : 0xff));
+	return isAll ? interfaceText(first.subarray(0, end)) : undefined;
 }
 
 /** Prints one end of a range: nft accepts no names there. */
