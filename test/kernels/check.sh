@@ -20,8 +20,10 @@ wanted() {
 check() {
 	wanted "$*" || return
 	echo "== $*"
+	started=$(date +%s)
 	timeout 900 "$@" >/tmp/output 2>&1
 	status=$?
+	seconds=$(($(date +%s) - started))
 	# Node.js takes a file for passed in which no test has the wanted name.
 	if grep -q '^1\.\.0$' /tmp/output; then status=1; fi
 	if [ $status = 0 ]; then
@@ -34,6 +36,7 @@ check() {
 		tail -n 30 /tmp/output
 		echo "FAILED ($status): $*"
 	fi
+	echo "   after $seconds s"
 }
 
 # A test file; more options select its tests.

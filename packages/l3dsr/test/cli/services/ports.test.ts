@@ -131,20 +131,23 @@ async function succeed(argv: readonly string[], hook?: HookName): Promise<string
 	return printed.stdout;
 }
 
+/** What runs until the end, also if one of them does not start. */
+const servers: ChildProcess[] = [];
+
 /** Starts servers on the ports that packets are sent on to. */
-async function startPeer(): Promise<() => Promise<void>> {
+async function startPeer(): Promise<void> {
 	const places = VIPS.map(({ vip, ports }) => `${vip},${ports?.tcp ?? 80},${ports?.udp ?? 53}`);
 	const peer = spawn(process.execPath, [...FROM_SOURCE, PEER, "serve", ...places], { stdio: "pipe" });
+	servers.push(peer);
 	let said = "";
 	peer.stdout.setEncoding("utf8").on("data", (text: string) => {
 		said += text;
 	});
 	await waitFor("server", () => said.includes("serving"), 20_000);
-	return ending(peer);
 }
 
 /** Starts a real nginx beside them. */
-async function startNginx(): Promise<() => Promise<void>> {
+async function startNginx(): Promise<void> {
 	const listen = VIPS.map(({ vip, ports }) => {
 		const address = vip.includes(":") ? `[${vip}]` : vip;
 		return `listen ${address}:${ports?.nginx ?? 81};`;
@@ -162,7 +165,9 @@ async function startNginx(): Promise<() => Promise<void>> {
 			server { ${listen.join(" ")} root ${folder}; }
 		}`,
 	);
-	const nginx = spawn("nginx", ["-c", file, "-e", "stderr"], { stdio: ["ignore", "ignore", "pipe"] });
+	// Debian 11's nginx has no -e for what it says before it has read the file.
+	const nginx = spawn("nginx", ["-c", file], { stdio: ["ignore", "ignore", "pipe"] });
+	servers.push(nginx);
 	let said = "";
 	nginx.stderr.setEncoding("utf8").on("data", (text: string) => {
 		said += text;
@@ -172,14 +177,6 @@ async function startNginx(): Promise<() => Promise<void>> {
 		if (nginx.exitCode !== null) throw new Error(`nginx ended: ${said}`);
 		return listening();
 	});
-	return ending(nginx);
-}
-
-function ending(server: ChildProcess): () => Promise<void> {
-	return async () => {
-		server.kill("SIGKILL");
-		await once(server, "close");
-	};
 }
 
 /** The size in bytes of the page that a client gets from a VIP, by curl. */
@@ -274,14 +271,17 @@ async function assertForwardedAsSent(): Promise<void> {
 	});
 }
 
-let endServers: (() => Promise<void>)[] = [];
 before(async () => {
 	// The servers stay when VIPs are added and removed.
 	run("sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1", "net.ipv6.ip_nonlocal_bind=1");
-	endServers = await Promise.all([startPeer(), startNginx()]);
+	await Promise.all([startPeer(), startNginx()]);
 });
 after(async () => {
-	for (const end of endServers) await end();
+	for (const server of servers) {
+		if (server.exitCode !== null) continue;
+		server.kill("SIGKILL");
+		await once(server, "close");
+	}
 });
 
 for (const { datapath, hook } of [
