@@ -1,4 +1,7 @@
-/** Writes netlink attributes one after the other into one growing buffer. Numbers are in network order. */
+/**
+ * Writes netlink attributes one after the other into one growing buffer. Numbers are in network order; one that
+ * does not fit is a RangeError.
+ */
 
 const NLA_F_NESTED = 0x8000;
 const HEADER_BYTES = 4;
@@ -44,22 +47,33 @@ export class AttributeWriter {
 	}
 
 	u8(value: number): void {
+		fits(value, 0, 0xff);
 		const at = this.#reserve(1);
 		this.#view.setUint8(at, value);
 	}
 
 	be16(value: number): void {
+		fits(value, 0, 0xffff);
 		const at = this.#reserve(2);
 		this.#view.setUint16(at, value);
 	}
 
-	/** Also writes signed numbers, in two's complement. */
 	be32(value: number): void {
+		fits(value, 0, 0xffff_ffff);
 		const at = this.#reserve(4);
-		this.#view.setUint32(at, value >>> 0);
+		this.#view.setUint32(at, value);
+	}
+
+	signedBe32(value: number): void {
+		fits(value, -0x8000_0000, 0x7fff_ffff);
+		const at = this.#reserve(4);
+		this.#view.setInt32(at, value);
 	}
 
 	be64(value: bigint): void {
+		if (typeof value !== "bigint") throw new RangeError(`${value} is not a bigint`);
+		if (value < 0n || value > 0xffff_ffff_ffff_ffffn)
+			throw new RangeError(`${value} does not fit into 64 bits`);
 		const at = this.#reserve(8);
 		this.#view.setBigUint64(at, value);
 	}
@@ -69,9 +83,10 @@ export class AttributeWriter {
 		this.#bytes.set(value, at);
 	}
 
-	/** UTF-8 with a terminating zero. */
+	/** UTF-8 with a terminating zero, which the text itself cannot have. */
 	text(value: string): void {
 		if (value.length <= SHORT && this.#ascii(value)) return;
+		checkText(value);
 		const size = Buffer.byteLength(value);
 		const at = this.#reserve(size + 1);
 		this.#bytes.write(value, at, "utf8");
@@ -83,7 +98,7 @@ export class AttributeWriter {
 		const at = this.#reserve(value.length + 1);
 		for (let index = 0; index < value.length; index++) {
 			const code = value.charCodeAt(index);
-			if (code > 0x7f) {
+			if (code > 0x7f || code === 0) {
 				this.#length = at;
 				return false;
 			}
@@ -105,6 +120,20 @@ export class AttributeWriter {
 		}
 		this.#length = needed;
 		return at;
+	}
+}
+
+/** Throws RangeError. */
+function fits(value: number, least: number, most: number): void {
+	if (!Number.isInteger(value) || value < least || value > most) {
+		throw new RangeError(`${value} is not a whole number from ${least} to ${most}`);
+	}
+}
+
+/** Throws RangeError for a text that the kernel or a program would read as another one. */
+export function checkText(value: string): void {
+	if (value.includes("\0") || !value.isWellFormed()) {
+		throw new RangeError(`${JSON.stringify(value)} has a zero or half a character in it`);
 	}
 }
 

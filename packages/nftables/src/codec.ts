@@ -78,7 +78,7 @@ export const be32: Codec<number> = {
 };
 
 export const signedBe32: Codec<number> = {
-	write: (writer, value) => writer.be32(value),
+	write: (writer, value) => writer.signedBe32(value),
 	read(bytes, from, to) {
 		room(4, from, to);
 		return bytes.readInt32BE(from);
@@ -108,6 +108,12 @@ export const raw: Codec<Uint8Array> = {
 	read: (bytes, from, to) => new Uint8Array(bytes.subarray(from, to)),
 };
 
+function numberOf(names: Readonly<Record<string, number>>, name: string): number {
+	const number = Object.hasOwn(names, name) ? names[name] : undefined;
+	if (number === undefined) throw new RangeError(`${name} is none of ${Object.keys(names).join(", ")}`);
+	return number;
+}
+
 /** A number with a name. Reading an unnamed number throws {@link UnreadableError}. */
 export function named<const N extends Readonly<Record<string, number>>>(
 	names: N,
@@ -115,7 +121,7 @@ export function named<const N extends Readonly<Record<string, number>>>(
 ): Codec<keyof N & string> {
 	let byNumber: ReadonlyMap<number, keyof N & string> | undefined;
 	return {
-		write: (writer, value) => number.write(writer, names[value] ?? 0),
+		write: (writer, value) => number.write(writer, numberOf(names, value)),
 		read(bytes, from, to) {
 			const value = number.read(bytes, from, to);
 			byNumber ??= new Map(Object.entries(names).map(([name, one]) => [one, name]));
@@ -155,7 +161,7 @@ export function flags<const N extends Readonly<Record<string, number>>>(
 		write: (writer, value) =>
 			number.write(
 				writer,
-				value.reduce((sum, name) => sum | (names[name] ?? 0), 0),
+				value.reduce((sum, name) => sum | numberOf(names, name), 0),
 			),
 		read(bytes, from, to) {
 			const value = number.read(bytes, from, to);
@@ -212,10 +218,17 @@ export function attributes<T extends object>(
 		},
 		write(writer, value) {
 			const given: { readonly [name: string]: unknown } = value as never; // the keys of `value` are those of the table
-			for (const [name, { type, codec, absent, always }] of all()) {
-				const one = given[name];
-				if (one === undefined || (one === absent && always !== true)) continue;
-				writeAttribute(writer, type, codec, one);
+			let writing = "";
+			try {
+				for (const [name, { type, codec, absent, always }] of all()) {
+					const one = given[name];
+					if (one === undefined || (one === absent && always !== true)) continue;
+					writing = name;
+					writeAttribute(writer, type, codec, one);
+				}
+			} catch (error) {
+				if (!(error instanceof RangeError)) throw error;
+				throw new RangeError(`${writing}: ${error.message}`, { cause: error });
 			}
 		},
 		read(bytes, from, to) {

@@ -1,6 +1,7 @@
 /** Changes as values. A list of commands is one transaction. */
 
 import type { SetElement } from "./element.ts";
+import { harmless } from "./printable.ts";
 import type { ChainSpec, RuleSpec, TableId, TableSpec } from "./ruleset.ts";
 import type { SetSpec } from "./set.ts";
 import type { OBJECT_TYPES } from "./uapi.ts";
@@ -45,8 +46,40 @@ export type Command =
 			readonly object: { readonly type: keyof typeof OBJECT_TYPES; readonly name: string };
 	  };
 
+/** The names of the command's table and of its object. */
+export function namesOf(command: Command): readonly string[] {
+	const { name } = command.table;
+	switch (command.do) {
+		case "add table":
+		case "delete table":
+			return [name];
+		case "add chain":
+			return [name, command.chain.name];
+		case "delete chain":
+		case "flush chain":
+		case "add rule":
+		case "delete rule":
+			return [name, command.chain];
+		case "add set":
+		case "add elements":
+		case "delete elements":
+			return [name, command.set.name];
+		case "delete set":
+			return [name, command.set];
+		case "add object":
+		case "delete object":
+			return [name, command.object.name];
+		default:
+			throw new RangeError(`${String((command as { readonly do: unknown }).do)} is not a command`);
+	}
+}
+
 /** Describes the command's object for messages: `rule in chain ip filter input`. */
 export function describeCommand(command: Command): string {
+	return harmless(described(command));
+}
+
+function described(command: Command): string {
 	const { table } = command;
 	const place =
 		command.do === "add table" || command.do === "delete table" ? "" : `${table.family} ${table.name} `;
@@ -81,5 +114,7 @@ export function describeCommand(command: Command): string {
 		case "add object":
 		case "delete object":
 			return `${command.do === "add object" ? "add" : "delete"} ${command.object.type} ${place}${command.object.name}`;
+		default:
+			return String((command as { readonly do: unknown }).do); // a caller without types
 	}
 }

@@ -2,7 +2,7 @@
 import { NLM_F } from "@l3dsr/linux";
 import { AttributeWriter } from "./attribute-writer.ts";
 import { type Codec, eachAttribute } from "./codec.ts";
-import type { Command } from "./command.ts";
+import { type Command, describeCommand, namesOf } from "./command.ts";
 import type { AnonymousSet } from "./element.ts";
 import { readExpression, writeExpression } from "./expression-codec.ts";
 import {
@@ -18,7 +18,13 @@ import {
 	type WireElement,
 } from "./object-codec.ts";
 import type { ChainSpec, RuleSpec, TableId } from "./ruleset.ts";
-import { encodeAnonymousSet, encodeElements, encodeRangeElements, encodeSet } from "./set-codec.ts";
+import {
+	checkElements,
+	encodeAnonymousSet,
+	encodeElements,
+	encodeRangeElements,
+	encodeSet,
+} from "./set-codec.ts";
 import { FAMILIES, HOOKS, NFGENMSG, NFT_MSG, OBJECT_TYPES } from "./uapi.ts";
 import { encodeComment } from "./user-data.ts";
 
@@ -38,13 +44,25 @@ const ELEMENTS_AT_ONCE = 128;
 /** Throws RangeError for values that do not fit into their attributes. */
 export function encodeCommands(commands: readonly Command[]): readonly Message[] {
 	const encoder = new Encoder();
-	for (const [index, command] of commands.entries()) encoder.add(command, index);
+	for (const [index, command] of commands.entries()) addNamed(encoder, command, index);
 	return encoder.messages();
+}
+
+/** An error names the command. */
+function addNamed(encoder: Encoder, command: Command, index: number): void {
+	try {
+		encoder.add(command, index);
+	} catch (error) {
+		if (!(error instanceof RangeError)) throw error;
+		throw new RangeError(`${describeCommand(command)}: ${error.message}`, { cause: error });
+	}
 }
 
 /** Writes struct nfgenmsg, with which every message begins: the family, the version (0) and no resource. */
 export function writeHeader(writer: AttributeWriter, family: TableId["family"]): void {
-	writer.be32(FAMILIES[family] << 24);
+	const number = FAMILIES[family];
+	if (number === undefined) throw new RangeError(`${family} is none of ${Object.keys(FAMILIES).join(", ")}`);
+	writer.be32(number << 24);
 }
 
 class Encoder {
@@ -67,6 +85,8 @@ class Encoder {
 		this.#command = command;
 		this.#index = index;
 		const { table } = command;
+		// The kernel takes an empty name, but no program can name such an object.
+		if (namesOf(command).includes("")) throw new RangeError("a name is empty");
 		const inTable = { table: table.name };
 		switch (command.do) {
 			case "add table": {
@@ -109,6 +129,7 @@ class Encoder {
 			case "add elements":
 			case "delete elements": {
 				const { name, flags = [] } = command.set;
+				checkElements(command.elements, command.set);
 				const encoded = flags.includes("concatenated")
 					? encodeRangeElements(command.elements)
 					: encodeElements(command.elements, flags.includes("interval"));

@@ -368,6 +368,8 @@ function insideOf(
 		case "match":
 		case "target":
 			return inside(expression.kind, xtables, expression);
+		default:
+			throw new RangeError(`there is no expression of kind ${String((expression as Expression).kind)}`);
 	}
 }
 
@@ -505,6 +507,7 @@ const OSF_FLAGS = 3;
  * nft_exthdr_tcp_strip_init, nft_osf_init).
  */
 function acceptable(name: string, bytes: Buffer, from: number, to: number): Uint8Array {
+	if (name !== "exthdr" && name !== "osf") return raw.read(bytes, from, to);
 	const unwanted = new Set<number>();
 	const types = new Set<number>();
 	eachAttribute(bytes, from, to, (type, first, last) => {

@@ -118,6 +118,7 @@ export class Nftables implements Disposable {
 	/** All commands take effect at once, or none does. Throws NftablesError. */
 	transact(commands: readonly Command[], { generation }: TransactOptions = {}): void {
 		if (commands.length === 0) return;
+		checkGeneration(generation);
 		const messages = encodeCommands(commands);
 		try {
 			this.#netlink.changeTogether(batchOf(messages), CHANGING, generation);
@@ -132,6 +133,7 @@ export class Nftables implements Disposable {
 	 * Throws NftablesError.
 	 */
 	send(prepared: PreparedTransaction, { generation }: TransactOptions = {}): void {
+		checkGeneration(generation);
 		try {
 			this.#netlink.changeTogether(prepared.batch, CHANGING, generation);
 		} catch (error) {
@@ -331,6 +333,13 @@ export class Nftables implements Disposable {
 				.map((one) => one.value),
 		);
 	}
+}
+
+/** The kernel takes 0 for no generation, and would change the ruleset whatever its generation is. */
+function checkGeneration(generation: number | undefined): void {
+	if (generation === undefined || (Number.isInteger(generation) && generation > 0 && generation < 2 ** 32))
+		return;
+	throw new RangeError(`change the ruleset: ${generation} is not a generation, which a snapshot has`);
 }
 
 function request<W>({ family }: TableId, codec: Codec<W>, value: W): Uint8Array {

@@ -68,6 +68,8 @@ export function encodeAnonymousSet(
 	{ key, data, elements, userData }: AnonymousSet,
 	id: number,
 ): { readonly set: WireSet; readonly elements: readonly WireElement[] } {
+	const dataType = data === undefined || data === "verdict" ? undefined : data;
+	for (const element of elements) checkElement(element, key, dataType);
 	const interval = elements.some(({ last }) => last !== undefined);
 	const fields = interval ? fieldsOf(key) : undefined;
 	const flags: SetFlag[] = [
@@ -100,6 +102,47 @@ export function encodeAnonymousSet(
 		},
 		elements: encoded,
 	};
+}
+
+/** Throws RangeError for elements that the set cannot have, some of which the kernel would take for others. */
+export function checkElements(
+	elements: readonly SetElement[],
+	{ key: { type }, data, flags = [] }: Pick<SetSpec, "key" | "data" | "flags">,
+): void {
+	const dataType = data === undefined || data === "verdict" ? undefined : data.type;
+	for (const element of elements) {
+		if (element.last !== undefined && !flags.includes("interval")) {
+			throw new RangeError("a range needs a set with the flag interval");
+		}
+		checkElement(element, type, dataType);
+	}
+}
+
+function checkElement({ key, last, data }: SetElement, type: DataType, dataType: DataType | undefined): void {
+	for (const bytes of [key, last]) {
+		if (bytes !== undefined && bytes.length !== type.bytes) {
+			throw new RangeError(`a key of ${bytes.length} bytes, where ${type.name} has ${type.bytes}`);
+		}
+	}
+	if (key !== undefined && last !== undefined && isReversed(key, last, type)) {
+		throw new RangeError(`the range ${hex(key)}-${hex(last)} ends before it begins`);
+	}
+	if (data instanceof Uint8Array && dataType !== undefined && data.length !== dataType.bytes) {
+		throw new RangeError(`data of ${data.length} bytes, where ${dataType.name} has ${dataType.bytes}`);
+	}
+}
+
+function isReversed(key: Uint8Array, last: Uint8Array, { parts }: DataType): boolean {
+	let at = 0;
+	return (parts ?? [{ bytes: key.length }]).some(({ bytes }) => {
+		const from = at;
+		at += (bytes + 3) & ~3;
+		return Buffer.compare(last.subarray(from, from + bytes), key.subarray(from, from + bytes)) < 0;
+	});
+}
+
+function hex(bytes: Uint8Array): string {
+	return Buffer.from(bytes).toString("hex");
 }
 
 /** `interval`: the set has this flag, and each element is a range or a single key. */

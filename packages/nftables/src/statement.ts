@@ -214,14 +214,17 @@ export function masked(operand: Operand, mask: number): Operand {
 	return { ...operand, mask, shift: 0 };
 }
 
-/** Continues if the comparison holds. */
+/** Continues if the comparison holds. Throws RangeError for a value that the operand cannot have. */
 export function match(left: Operand, operator: Comparison, right: Value): readonly Expression[] {
 	const load = loading(left);
 	if (typeof right === "number") return [...load, compare(operator, bytesOf(left, right))];
-	if (right instanceof Uint8Array) return [...load, compare(operator, right)];
+	if (right instanceof Uint8Array) return [...load, compare(operator, wholeOf(left, right))];
 	if ("prefix" in right) return matchPrefix(left, operator, right.prefix, right.length);
 	if ("name" in right) {
 		const name = Buffer.from(right.name, "utf8");
+		if (name.length === 0 || name.length >= left.length) {
+			throw new RangeError(`the name "${right.name}" has ${name.length} bytes, not 1 to ${left.length - 1}`);
+		}
 		const whole = new Uint8Array(left.length);
 		whole.set(name);
 		return [...load, compare(operator, right.wildcard ? new Uint8Array(name) : whole)];
@@ -231,9 +234,12 @@ export function match(left: Operand, operator: Comparison, right: Value): readon
 	if ("set" in right) return [...load, lookup(right.set, operator)];
 	if ("anyOf" in right) return [...load, lookup(setOf(left, right.anyOf), operator)];
 	if ("oneOf" in right) {
-		return [...load, lookup({ key: left.type, elements: right.oneOf.map((key) => ({ key })) }, operator)];
+		return [
+			...load,
+			lookup({ key: left.type, elements: right.oneOf.map((key) => ({ key: wholeOf(left, key) })) }, operator),
+		];
 	}
-	const [first, last] = [bytesOf(left, right.first), bytesOf(left, right.last)];
+	const { first, last } = rangeOf(left, right);
 	return operator === "!="
 		? [...load, { kind: "range", register: REGISTER, operator, first, last }]
 		: [...load, compare(">=", first), compare("<=", last)];
@@ -246,15 +252,26 @@ function lookup(set: string | AnonymousSet, operator: "==" | "!="): Expression {
 function setOf(left: Operand, ranges: readonly NumberRange[]): AnonymousSet {
 	return {
 		key: left.type.bytes === left.length ? left.type : integerType(left.length),
-		elements: ranges.map(({ first, last }): SetElement => {
-			const key = bytesOf(left, first);
-			return first === last ? { key } : { key, last: bytesOf(left, last) };
+		elements: ranges.map((range): SetElement => {
+			const { first, last } = rangeOf(left, range);
+			return range.first === range.last ? { key: first } : { key: first, last };
 		}),
 	};
 }
 
 function compare(operator: Comparison, value: Uint8Array): Expression {
 	return { kind: "compare", register: REGISTER, operator, value };
+}
+
+function rangeOf(left: Operand, { first, last }: NumberRange): { first: Uint8Array; last: Uint8Array } {
+	if (last < first) throw new RangeError(`the range ${first}-${last} ends before it begins`);
+	return { first: bytesOf(left, first), last: bytesOf(left, last) };
+}
+
+/** The same bytes. Fewer would be compared as a prefix. Throws RangeError. */
+function wholeOf({ length }: Operand, bytes: Uint8Array): Uint8Array {
+	if (bytes.length === length) return bytes;
+	throw new RangeError(`a value of ${bytes.length} bytes, where ${length} are compared or written`);
 }
 
 /** A prefix of whole bytes is compared by loading only those bytes. */
@@ -264,14 +281,24 @@ function matchPrefix(
 	prefix: Uint8Array,
 	length: number,
 ): readonly Expression[] {
+	const most = 8 * left.length;
+	if (!Number.isInteger(length) || length < 1 || length > most) {
+		throw new RangeError(`a prefix of ${length} bits, not 1 to ${most}`);
+	}
+	const whole = wholeOf(left, prefix);
 	if (length % 8 === 0 && left.place !== undefined) {
 		const { base, offset } = left.place;
-		return [payload(base, offset, length / 8), compare(operator, prefix.slice(0, length / 8))];
+		return [payload(base, offset, length / 8), compare(operator, whole.slice(0, length / 8))];
 	}
+	const bits = prefixMask(length, left.length);
 	return [
 		...left.load,
-		mask(left.length, prefixMask(length, left.length), new Uint8Array(left.length)),
-		compare(operator, prefix),
+		mask(left.length, bits, new Uint8Array(left.length)),
+		// Bits after the prefix would never be equal.
+		compare(
+			operator,
+			whole.map((byte, at) => byte & (bits[at] ?? 0)),
+		),
 	];
 }
 
@@ -301,16 +328,29 @@ function mask(length: number, bits: Uint8Array, xor: Uint8Array): Expression {
 	};
 }
 
-function bytesOf({ length, shift, type }: Operand, value: number): Uint8Array {
+/** Throws RangeError for a number that would reach bits beside the operand's. */
+function checkNumber({ length, shift, mask: bits }: Operand, value: number): void {
+	const most = bits === undefined ? 2 ** (8 * length) - 1 : bits >>> shift;
+	if (!Number.isInteger(value) || value < 0 || value > most) {
+		throw new RangeError(`${value} is not a whole number from 0 to ${most}`);
+	}
+}
+
+function bytesOf(operand: Operand, value: number): Uint8Array {
+	checkNumber(operand, value);
+	const { length, shift, type } = operand;
 	return numberBytes(value * 2 ** shift, length, type.order);
 }
 
-/** Writes a value to the packet: the field's number, or its bytes. Updates checksums. */
+/**
+ * Writes a value to the packet: the field's number, or its bytes. Updates checksums. Throws RangeError for a value
+ * that does not fit.
+ */
 export function assign(left: Operand, value: number | Uint8Array): readonly Expression[] {
 	const { place } = left;
 	if (place === undefined) throw new RangeError("only fields of the packet can be assigned");
 	if (left.mask !== undefined && typeof value === "number") return assignBits(left, place, left.mask, value);
-	const bytes = typeof value === "number" ? bytesOf(left, value) : value;
+	const bytes = typeof value === "number" ? bytesOf(left, value) : wholeOf(left, value);
 	return [{ kind: "immediate", register: REGISTER, value: bytes }, write(place, left.length)];
 }
 
@@ -341,11 +381,13 @@ export function assignFromMap(
 
 /** Checksums cover words of two bytes, so a single byte is written together with its neighbour. */
 function assignBits(
-	{ length, shift }: Operand,
+	operand: Operand,
 	place: NonNullable<Operand["place"]>,
 	bits: number,
 	value: number,
 ): readonly Expression[] {
+	checkNumber(operand, value);
+	const { length, shift } = operand;
 	const odd = length === 1 && place.checksum !== undefined;
 	const [offset, size] = odd ? [place.offset & ~1, 2] : [place.offset, length];
 	const lowest = odd && place.offset % 2 === 0 ? 8 : 0;

@@ -3,6 +3,7 @@
  * printed form of a set's keys and data there (libnftnl's udata.h): one byte of type, one of length, then the
  * value; numbers are in host order.
  */
+import { checkText } from "./attribute-writer.ts";
 import { type FieldPlace, NAMED_FIELDS, type NamedField, type SetSpec, type SetType } from "./set.ts";
 
 /** NFTNL_UDATA_*_COMMENT: for tables, chains, rules and elements. */
@@ -53,6 +54,7 @@ function number(type: number, value: number): Uint8Array {
 }
 
 function text(type: number, value: string): Uint8Array {
+	checkText(value);
 	const whole = Buffer.from(`\0\0${value}\0`, "utf8");
 	const length = whole.length - 2;
 	if (length > LONGEST) throw tooLong(length);

@@ -1,9 +1,11 @@
 /** Verdicts, and the elements of sets, in nft's syntax. */
+
 import { sameBytes } from "../bytes.ts";
 import { type DataType, integerType } from "../data-type.ts";
 import type { AnonymousSet, SetElement, Verdict } from "../element.ts";
+import { printable } from "../printable.ts";
 import { wordless } from "./held.ts";
-import { boundText, keyText, printable, valueText, wildcardText } from "./value.ts";
+import { boundText, keyText, valueText, wildcardText } from "./value.ts";
 
 export function verdictText({ verdict, chain }: Verdict): string {
 	return chain === undefined ? verdict : `${verdict} ${printable(chain)}`;

@@ -1,12 +1,13 @@
 /** Prints commands and whole tables in nft's syntax, which `nft -f` reads. */
+
 import type { Command } from "../command.ts";
 import type { SetElement } from "../element.ts";
+import { printable } from "../printable.ts";
 import type { BaseChain, ChainSpec, NamedObject, RuleSpec, TableSpec } from "../ruleset.ts";
 import type { FieldPlace, SetSpec } from "../set.ts";
 import { elementText, timeText } from "./element.ts";
 import { wordless } from "./held.ts";
 import { printRule } from "./print-rule.ts";
-import { printable } from "./value.ts";
 
 /** One line of a script for `nft -f`. */
 export function printCommand(command: Command): string {

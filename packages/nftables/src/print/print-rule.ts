@@ -2,10 +2,12 @@
  * Prints a rule in nft's syntax. The printer tracks what each register holds, and prints each comparison,
  * write and verdict with it. nft(8) reads the same rule from the result.
  */
+
 import { bytesNumber, prefixLength } from "../bytes.ts";
 import { type DataType, dataType, integerType } from "../data-type.ts";
 import type { Bitwise, Compare, Expression, Lookup, Payload, PayloadWrite, Reject } from "../expression.ts";
 import { FIELDS, type Field, type FieldName, shiftOf } from "../field.ts";
+import { printable } from "../printable.ts";
 import type { RuleSpec } from "../ruleset.ts";
 import type { Family } from "../uapi.ts";
 import { anonymousSetText, verdictText } from "./element.ts";
@@ -29,7 +31,7 @@ import {
 	WITH_TYPES,
 } from "./held.ts";
 import { logText, objectText, otherText } from "./statement.ts";
-import { boundText, printable, valueText } from "./value.ts";
+import { boundText, valueText } from "./value.ts";
 
 /** The rule in the syntax that nft reads after `add rule ip filter input`. */
 export function printRule({ expressions, comment }: RuleSpec, family: Family): string {

@@ -1,7 +1,8 @@
 /** Statements that do not depend on what the rule's registers hold, in nft's syntax. */
+
 import type { Log, ObjectReference, OtherExpression } from "../expression.ts";
+import { printable } from "../printable.ts";
 import { wordless } from "./held.ts";
-import { printable } from "./value.ts";
 
 const LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"] as const;
 /** nft does not print it. */

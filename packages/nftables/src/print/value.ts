@@ -1,6 +1,8 @@
 /** Prints values of registers in nft(8)'s syntax. */
+
 import { addressText, bytesNumber } from "../bytes.ts";
 import type { DataType } from "../data-type.ts";
+import { printable } from "../printable.ts";
 
 /** Protocols that are words of nft's grammar: nft reads them without /etc/protocols. */
 const PROTOCOLS: Readonly<Record<number, string>> = {
@@ -114,9 +116,4 @@ function concatenated(bytes: Uint8Array, parts: readonly DataType[]): string {
 			return valueText(own, part);
 		})
 		.join(" . ");
-}
-
-/** Escapes control characters and quotes: the text cannot move a terminal's cursor or end a quoted string. */
-export function printable(text: string): string {
-	return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}"]/gu, "?");
 }
