@@ -132,6 +132,22 @@ describe("under systemd", () => {
 		}
 	});
 
+	it("an upgrade and a downgrade restart a running agent, with nothing changed in the kernel", () => {
+		machine.run("systemctl start l3dsr-agent");
+		const agent = () => machine.run("systemctl show l3dsr-agent -p MainPID,ActiveState");
+		let former = agent();
+		assert.match(former, /ActiveState=active/);
+		const before = state();
+		for (const file of [DEB, OLD]) {
+			machine.run(`dpkg -i /packages/${basename(file)}`);
+			assert.match(agent(), /ActiveState=active/);
+			assert.notEqual(agent(), former);
+			assert.equal(state(), before);
+			former = agent();
+		}
+		machine.run("systemctl stop l3dsr-agent");
+	});
+
 	it("rules and addresses are there after a boot", async () => {
 		await machine.powerOff();
 		await machine.boot();

@@ -153,6 +153,23 @@ test("a command loads only the parts that it needs", () => {
 	assert.equal(runWith(["base", "iptables", "rules", "datapath"], "iptables-daddr", ...rule), "");
 });
 
+test("a command whose code has been replaced while it ran says so", () => {
+	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));
+	try {
+		cpSync(copy, kept, { recursive: true, verbatimSymlinks: true });
+		for (const file of compiled().filter((one) => one.startsWith("iptables.")))
+			rmSync(join(kept, "dist", file));
+		const { status, stderr } = spawnSync(join(kept, "bin", "iptables-daddr"), ["-S"], { encoding: "utf8" });
+		assert.equal(status, 1);
+		assert.match(
+			stderr,
+			/^error\[KERNEL_SYSCALL\]: open .*\/dist\/iptables\.\w+\.js: ENOENT .*\nhint: l3dsr was upgraded or removed/,
+		);
+	} finally {
+		rmSync(kept, { recursive: true });
+	}
+});
+
 test("a command ignores the environment's options for Node", () => {
 	const env = { ...process.env, NODE_OPTIONS: "--no-such-option" };
 	const { status, stderr } = spawnSync(join(copy, "bin", "l3dsr"), ["--help"], { encoding: "utf8", env });

@@ -235,10 +235,15 @@ function systemFailure(
 	};
 }
 
+/** A part of the code, which is loaded when it is needed (scripts/parts.ts). */
+const OWN_CODE = /\/dist\/[\w-]+\.[0-9a-f]{16}\.js$/;
+
 function hintFor(errno: string, path: string): string | undefined {
 	if (errno === "ENOSPC" || errno === "EDQUOT") return "free space on that file system (df, df -i)";
 	if (errno === "EMFILE" || errno === "ENFILE") return "raise the limit of open files (ulimit -n)";
 	if (errno === "ENOENT" && path.startsWith("/proc")) return "mount it: mount -t proc proc /proc";
+	if (errno === "ENOENT" && OWN_CODE.test(path))
+		return "l3dsr was upgraded or removed while this ran: run the command again, or restart the agent";
 	if (errno === "EROFS" && path.startsWith("/proc/sys")) {
 		return "this container has a read-only /proc/sys: run it on the host, or in a privileged container";
 	}

@@ -112,7 +112,7 @@ export interface ObservedPrograms extends Pick<EbpfSnapshot, "directors" | "rule
 	readonly records: readonly ProgramRecord[];
 }
 
-/** Whether a program, of whoever, may be attached here. Asks the least that answers. */
+/** Whether any program, ours or not, may be attached here. Asks the least that answers. */
 function mayHavePrograms(interfaces: readonly NetInterface[]): boolean {
 	return interfaces.some((on) => on.xdp || !isTcxEmpty("ingress", on)) || interfacesWithIngress().size > 0;
 }
