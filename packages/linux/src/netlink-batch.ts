@@ -1,10 +1,11 @@
 /** Several changes of one netfilter subsystem as one datagram, which the kernel applies together. */
 import {
+	HEADER,
 	HEADER_BYTES,
 	type MessageContent,
+	messageLength,
 	paddedLength,
 	putMessage,
-	SEQ_OFFSET,
 } from "./netlink-message.ts";
 
 const NLM_F_ACK = 4;
@@ -56,14 +57,14 @@ export class NetlinkBatch {
 		const from = generation === undefined ? GENERATION_BYTES : 0;
 		this.#put(from, { type: NFNL_MSG_BATCH_BEGIN, payload: this.#mark });
 		if (generation !== undefined) {
-			this.#view.setUint32(from, MARK_BYTES + GENERATION_BYTES, true);
+			this.#view.setUint32(from + HEADER.length, MARK_BYTES + GENERATION_BYTES, true);
 			this.#view.setUint16(MARK_BYTES, GENERATION_BYTES, true);
 			this.#view.setUint16(MARK_BYTES + 2, NFNL_BATCH_GENID, true);
 			this.#view.setUint32(MARK_BYTES + 4, generation);
 		}
 		let seq = first;
-		for (let at = from; at < this.#bytes.length; at += paddedLength(this.#view.getUint32(at, true))) {
-			this.#view.setUint32(at + SEQ_OFFSET, seq++, true);
+		for (let at = from; at < this.#bytes.length; at += paddedLength(messageLength(this.#view, at))) {
+			this.#view.setUint32(at + HEADER.seq, seq++, true);
 		}
 		return this.#bytes.subarray(from);
 	}

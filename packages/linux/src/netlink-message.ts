@@ -1,8 +1,8 @@
 /** One message as bytes. */
 
-/** struct nlmsghdr */
+/** struct nlmsghdr of include/uapi/linux/netlink.h: the places of its fields. */
+export const HEADER = { length: 0, type: 4, flags: 6, seq: 8, port: 12 } as const;
 export const HEADER_BYTES = 16;
-export const SEQ_OFFSET = 8;
 
 const NLM_F_REQUEST = 1;
 
@@ -22,11 +22,16 @@ export function putMessage(
 	more: number,
 	seq: number,
 ): void {
-	view.setUint32(at, HEADER_BYTES + payload.length, true);
-	view.setUint16(at + 4, type, true);
-	view.setUint16(at + 6, NLM_F_REQUEST | more | flags, true);
-	view.setUint32(at + SEQ_OFFSET, seq, true);
+	view.setUint32(at + HEADER.length, HEADER_BYTES + payload.length, true);
+	view.setUint16(at + HEADER.type, type, true);
+	view.setUint16(at + HEADER.flags, NLM_F_REQUEST | more | flags, true);
+	view.setUint32(at + HEADER.seq, seq, true);
 	bytes.set(payload, at + HEADER_BYTES);
+}
+
+/** Length of the message at this place, with its header. */
+export function messageLength(view: DataView, at: number): number {
+	return view.getUint32(at + HEADER.length, true);
 }
 
 /** The next message begins at a multiple of four bytes. */

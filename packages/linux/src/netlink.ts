@@ -11,7 +11,7 @@ import { Layout } from "./layout.ts";
 import { check, SyscallError } from "./libc.ts";
 import { type Attributes, decodeAttributes, textAttribute, u32Attribute } from "./netlink-attribute.ts";
 import type { NetlinkBatch } from "./netlink-batch.ts";
-import { putMessage } from "./netlink-message.ts";
+import { HEADER, HEADER_BYTES, messageLength, paddedLength, putMessage } from "./netlink-message.ts";
 import {
 	AF_NETLINK,
 	bind,
@@ -65,7 +65,6 @@ const NLMSGERR_ATTR_OFFS = 2;
 /** The kernel answers at once; after this time without an answer there will be none. */
 const ANSWER_TIMEOUT_S = 5;
 
-const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", pid: "u32" });
 const SOCKADDR_NL = new Layout({ family: "u16", _pad: "u16", pid: "u32", groups: "u32" });
 const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
 const INT = new Layout({ value: "s32" });
@@ -271,7 +270,7 @@ export class Netlink implements Disposable {
 }
 
 function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uint8Array {
-	const bytes = new Uint8Array(HEADER.size + request.payload.length);
+	const bytes = new Uint8Array(HEADER_BYTES + request.payload.length);
 	putMessage(bytes, new DataView(bytes.buffer), 0, request, flags, seq);
 	return bytes;
 }
@@ -304,7 +303,7 @@ function refusalOf(
 	const offset = u32Attribute(extendedAck(message), NLMSGERR_ATTR_OFFS);
 	return new NetlinkRefusal(failure, doing, {
 		...(request === undefined ? {} : { request }),
-		...(offset === undefined ? {} : { attributeOffset: offset - HEADER.size }),
+		...(offset === undefined ? {} : { attributeOffset: offset - HEADER_BYTES }),
 	});
 }
 
@@ -316,17 +315,17 @@ interface SequencedMessage extends UnsolicitedMessage {
 export function parseMessages(datagram: Uint8Array, doing: string): readonly SequencedMessage[] {
 	const messages: SequencedMessage[] = [];
 	const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
-	for (let at = 0; at + HEADER.size <= datagram.length; ) {
-		const len = view.getUint32(at, true);
-		if (len < HEADER.size || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
+	for (let at = 0; at + HEADER_BYTES <= datagram.length; ) {
+		const len = messageLength(view, at);
+		if (len < HEADER_BYTES || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
 		messages.push({
-			type: view.getUint16(at + 4, true),
-			flags: view.getUint16(at + 6, true),
-			seq: view.getUint32(at + 8, true),
-			port: view.getUint32(at + 12, true),
-			payload: datagram.subarray(at + HEADER.size, at + len),
+			type: view.getUint16(at + HEADER.type, true),
+			flags: view.getUint16(at + HEADER.flags, true),
+			seq: view.getUint32(at + HEADER.seq, true),
+			port: view.getUint32(at + HEADER.port, true),
+			payload: datagram.subarray(at + HEADER_BYTES, at + len),
 		});
-		at += (len + 3) & ~3;
+		at += paddedLength(len);
 	}
 	return messages;
 }
@@ -350,10 +349,11 @@ function explanation(message: NetlinkMessage): string | undefined {
 function extendedAck({ flags, payload }: NetlinkMessage): Attributes {
 	if ((flags & NLM_F_ACK_TLVS) === 0) return new Map();
 	// struct nlmsgerr: the error, the request's header and, unless capped, the whole request.
-	const header = payload.subarray(INT.size, INT.size + HEADER.size);
-	const echoed = (flags & NLM_F_CAPPED) === 0 ? HEADER.decode(header).len : HEADER.size;
+	if (payload.length < INT.size + HEADER_BYTES) return new Map();
+	const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+	const echoed = (flags & NLM_F_CAPPED) === 0 ? messageLength(view, INT.size) : HEADER_BYTES;
 	try {
-		return decodeAttributes(payload.subarray(INT.size + ((echoed + 3) & ~3)));
+		return decodeAttributes(payload.subarray(INT.size + paddedLength(echoed)));
 	} catch {
 		return new Map(); // an explanation that cannot be read must not hide the error that it explains
 	}

@@ -28,7 +28,10 @@ export type RulesetEvent =
 	| { readonly kind: "set"; readonly change: Change; readonly table: TableId; readonly set: string }
 	/** Elements, objects, and messages that this package has no values for; `type` is the message number. */
 	| { readonly kind: "other"; readonly type: number; readonly table?: TableId }
-	/** The kernel dropped events: read the ruleset again. */
+	/**
+	 * The kernel dropped events: read the ruleset again. It tells so before the events that it kept, which may be
+	 * older: read after the last of them.
+	 */
 	| { readonly kind: "lost" };
 
 export type Change = "added" | "deleted";
@@ -166,23 +169,23 @@ function wholeDecoder(): Decode {
 
 /** Generations and tables; everything else with its table alone. */
 function tableDecoder(): Decode {
-	const owners = new Owners();
+	const last = new LastTable();
 	return (type, payload) =>
 		OF_TABLES.has(type)
 			? decodeTableEvent(type, new MessageBody(payload))
-			: (owners.known(type, payload) ?? owners.keep(payload, otherEvent(type, new MessageBody(payload))));
+			: (last.known(type, payload) ?? last.keep(payload, otherEvent(type, new MessageBody(payload))));
 }
 
 /** If a table is deleted, thousands of messages in a row have its name: it is compared instead of decoded. */
-class Owners {
-	#last: { readonly owner: Uint8Array; readonly table: TableId } | undefined;
+class LastTable {
+	#last: { readonly attribute: Uint8Array; readonly table: TableId } | undefined;
 
 	known(type: number, payload: Uint8Array): RulesetEvent | undefined {
 		if (this.#last === undefined) return undefined;
-		const { owner, table } = this.#last;
-		if (payload.length < NFGENMSG.size + owner.length || payload[0] !== FAMILIES[table.family])
+		const { attribute: name, table } = this.#last;
+		if (payload.length < NFGENMSG.size + name.length || payload[0] !== FAMILIES[table.family])
 			return undefined;
-		for (let at = 0; at < owner.length; at++) if (payload[NFGENMSG.size + at] !== owner[at]) return undefined;
+		for (let at = 0; at < name.length; at++) if (payload[NFGENMSG.size + at] !== name[at]) return undefined;
 		return { kind: "other", type, table };
 	}
 
@@ -191,7 +194,7 @@ class Owners {
 		const from = NFGENMSG.size;
 		const length = (payload[from] ?? 0) | ((payload[from + 1] ?? 0) << 8);
 		const isName = payload[from + 2] === 1 && payload[from + 3] === 0;
-		if (isName) this.#last = { owner: payload.slice(from, from + length), table: event.table };
+		if (isName) this.#last = { attribute: payload.slice(from, from + length), table: event.table };
 		return event;
 	}
 }

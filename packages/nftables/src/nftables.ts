@@ -1,17 +1,8 @@
 /** A netlink socket to nf_tables in one network namespace: transactions and dumps. */
-import {
-	ERRNO,
-	errnoName,
-	errnoText,
-	isKernelAtLeast,
-	NETLINK_PROTOCOL,
-	Netlink,
-	NetlinkRefusal,
-	SyscallError,
-} from "@l3dsr/linux";
+import { ERRNO, isKernelAtLeast, NETLINK_PROTOCOL, Netlink, SyscallError } from "@l3dsr/linux";
 import { AttributeWriter } from "./attribute-writer.ts";
-import { type Codec, UnreadableError } from "./codec.ts";
-import { type Command, describeCommand } from "./command.ts";
+import type { Codec } from "./codec.ts";
+import type { Command } from "./command.ts";
 import { elementKey, ruleCounter, type TableCounters } from "./counted.ts";
 import { integerType } from "./data-type.ts";
 import {
@@ -27,7 +18,7 @@ import {
 	type Owned,
 } from "./decode.ts";
 import type { AnonymousSet, Counter } from "./element.ts";
-import { encodeCommands, type Message, partAt, writeHeader } from "./encode.ts";
+import { encodeCommands, writeHeader } from "./encode.ts";
 import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
 import { ExpressionReader } from "./expression-codec.ts";
@@ -46,6 +37,7 @@ import {
 	type WireSet,
 } from "./object-codec.ts";
 import { batchOf, type PreparedTransaction } from "./prepared.ts";
+import { CHANGING, refusedCommand, translated } from "./refusal.ts";
 import type { Rule, Snapshot, Table, TableContents, TableId } from "./ruleset.ts";
 import { decodeAnonymousSet, decodeSet } from "./set-codec.ts";
 import { NFGENMSG, NFT_MSG, OBJECT_TYPES } from "./uapi.ts";
@@ -102,8 +94,6 @@ export interface TransactOptions {
 	/** Refuse the transaction (`CHANGED`) unless the ruleset still has this generation ({@link Snapshot}). */
 	readonly generation?: number;
 }
-
-const CHANGING = "change the ruleset";
 
 export class Nftables implements Disposable {
 	readonly #netlink: Netlink;
@@ -382,71 +372,4 @@ function unlessMissing<T>(ask: () => T): T | undefined {
 		if (error instanceof SyscallError && error.errno === ERRNO.ENOENT) return undefined;
 		throw error;
 	}
-}
-
-function translated<T>(doing: string, work: () => T): T {
-	try {
-		return work();
-	} catch (error) {
-		if (error instanceof UnreadableError) {
-			throw new NftablesError("UNREADABLE", `${doing}: the kernel sent ${error.message}`, { cause: error });
-		}
-		if (error instanceof SyscallError) throw failure(error, doing);
-		throw error;
-	}
-}
-
-function refusedCommand(
-	error: SyscallError,
-	commands: readonly Command[],
-	messages: readonly Message[],
-): NftablesError {
-	if (error.errno === ERRNO.ERESTART) {
-		return new NftablesError("CHANGED", "change the ruleset: something else has changed it meanwhile", {
-			errno: errnoName(error.errno),
-			hint: "read it again, and decide again",
-			cause: error,
-		});
-	}
-	const refusal = error instanceof NetlinkRefusal ? error : undefined;
-	const [index, attributeOffset] = [refusal?.request, refusal?.attributeOffset];
-	const message = index === undefined ? undefined : messages[index];
-	const refused = message === undefined ? undefined : commands[message.command];
-	if (message === undefined || refused === undefined) return failure(error, CHANGING);
-	const part = attributeOffset === undefined ? undefined : partAt(message, attributeOffset);
-	return failure(error, describeCommand(refused), { command: message.command, part });
-}
-
-function failure(
-	error: SyscallError,
-	doing: string,
-	{ command, part }: { readonly command?: number; readonly part?: string | undefined } = {},
-): NftablesError {
-	const { explanation } = error;
-	const errno = errnoName(error.errno);
-	const options = { errno, explanation, command, cause: error };
-	const said = explanation ?? (part === undefined ? undefined : `the kernel objects to ${part}`);
-	const reason = `${errno} (${said ?? errnoText(error.errno)})`;
-	if (error.errno === ERRNO.EPERM) {
-		return new NftablesError("PERMISSION", `${doing}: ${errno} (operation not permitted)`, {
-			...options,
-			hint: "run it as root",
-		});
-	}
-	const isOfOneChange = error instanceof NetlinkRefusal && error.request !== undefined;
-	// Netlink's answer if no subsystem with that number is registered.
-	if (error.errno === ERRNO.EPROTONOSUPPORT || (error.errno === ERRNO.EINVAL && !isOfOneChange)) {
-		return new NftablesError("UNSUPPORTED", `${doing}: the running kernel has no nf_tables: ${reason}`, {
-			...options,
-			hint: "load it with modprobe nf_tables, or boot a kernel that has CONFIG_NF_TABLES",
-		});
-	}
-	if (error.errno === ERRNO.EOPNOTSUPP || error.errno === ERRNO.EAFNOSUPPORT) {
-		return new NftablesError(
-			"UNSUPPORTED",
-			`${doing}: the running kernel does not support it: ${reason}`,
-			options,
-		);
-	}
-	return new NftablesError("REFUSED", `${doing}: ${reason}`, options);
 }

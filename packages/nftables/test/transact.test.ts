@@ -8,6 +8,7 @@ import { enterNetns, run } from "../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../test/support/node.ts";
 import {
 	type Command,
+	dataType,
 	type Expression,
 	field,
 	jump,
@@ -55,6 +56,38 @@ describe("a transaction", () => {
 		assert.equal(error.command, 2);
 		assert.match(error.message, /^add a rule to chain ip t nowhere \("to nowhere"\): ENOENT/);
 		assert.equal(run("nft", "list", "ruleset"), "");
+	});
+
+	it("says what to do next if a command of it is refused", () => {
+		using nft = new Nftables();
+		const refused = (...commands: readonly Command[]): NftablesError =>
+			refusal(() => nft.transact([...MADE, ...commands]));
+		const set = { name: "s", key: { type: dataType("ipv4_addr") }, size: 1 };
+		const elements = [1, 2].map((last) => ({ key: Uint8Array.of(10, 0, 0, last) }));
+		const full = refused({ do: "add set", table, set }, { do: "add elements", table, set, elements });
+		assert.match(
+			`${full.message}: ${full.hint}`,
+			/^add elements to set ip t s: ENFILE .*: the set has as many elements/,
+		);
+		assert.match(refused({ do: "delete chain", table, chain: "x" }).hint ?? "", /^it is gone already/);
+		const call = { expressions: [jump("d")] };
+		const used = refused(
+			{ do: "add chain", table, chain: { name: "d" } },
+			{ do: "add rule", table, chain: "c", rule: call },
+			{ do: "delete chain", table, chain: "d" },
+		);
+		assert.match(
+			`${used.message}: ${used.hint}`,
+			/^delete chain ip t d: EBUSY .*: delete the rules .* that use it/,
+		);
+		const many = Array.from({ length: 1000 }, (_, index): Command => {
+			const chain = index === 500 || index === 700 ? `missing${index}` : "c";
+			return { do: "add rule", table, chain, rule: { expressions: [verdict("accept")] } };
+		});
+		const first = refused(...many);
+		assert.equal(first.command, MADE.length + 500);
+		assert.match(first.message, /^add a rule to chain ip t missing500: ENOENT/);
+		assert.match(first.hint ?? "", /^add what it refers to before it/);
 	});
 
 	it("can be encoded before it is sent, and sent again", () => {

@@ -203,7 +203,7 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 function diagnosticOf(error: unknown): Diagnostic {
 	if (error instanceof LinuxError) return { code: OF_LINUX[error.code], ...explained(error) };
-	if (error instanceof NftablesError) return { code: OF_NFTABLES[error.code], ...explained(error) };
+	if (error instanceof NftablesError) return { code: OF_NFTABLES[error.code], ...explained(nextStep(error)) };
 	if (error instanceof BpfError) {
 		const notes = error.notes.length === 0 ? {} : { notes: error.notes };
 		return { code: OF_BPF[error.code], ...notes, ...explained(error) };
@@ -248,6 +248,17 @@ function hintFor(errno: string, path: string): string | undefined {
 		return "this container has a read-only /proc/sys: run it on the host, or in a privileged container";
 	}
 	return undefined;
+}
+
+/** The package tells a program what to do about a command that the kernel refused; this tells the operator. */
+function nextStep(error: NftablesError): { readonly message: string; readonly hint?: string } {
+	if (error.command === undefined || error.code === "PERMISSION") return error;
+	const { message } = error;
+	if (error.code === "UNSUPPORTED") return { message };
+	return {
+		message,
+		hint: "run the same command again; if it is refused again, report it with its output and --debug",
+	};
 }
 
 function explained({ message, hint }: { readonly message: string; readonly hint?: string }): {

@@ -27,6 +27,13 @@ describe("the error for a user", () => {
 		assert.deepEqual(errors.map(exitCodeOf), [1, 1, 3, 1]);
 	});
 
+	it("tells the operator what to do about a refused command, not the program that sent it", () => {
+		const refused = (code: "REFUSED" | "PERMISSION"): NftablesError =>
+			new NftablesError(code, "add chain ip t c: EBUSY", { command: 2, hint: "for a program" });
+		assert.match(diagnosticsOf(refused("REFUSED"))[0].hint ?? "", /^run the same command again; if /);
+		assert.equal(diagnosticsOf(refused("PERMISSION"))[0].hint, "for a program");
+	});
+
 	it("names a missing file, and calls an unexpected error a bug", () => {
 		const failureOf = (work: () => unknown): unknown => {
 			try {
