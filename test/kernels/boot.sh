@@ -65,8 +65,9 @@ unshare --mount sh -euc '
 # kernel would choose, takes an exit from translated code for each reading.
 clock="no_timer_check clocksource=tsc tsc=reliable"
 
-# Without KVM: where it can be had at all, the guest of a guest, it does not run everywhere.
-qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 4096 -display none -monitor none -serial stdio \
+# Without KVM: where it can be had at all, the guest of a guest, it does not run everywhere. With protection keys, V8 guards
+# its machine code, and its account of that ends Node.js now and then in emulation.
+qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-pku -smp 2 -m 4096 -display none -monitor none -serial stdio \
 	-nic none -no-reboot -kernel "$root/vmlinuz" -initrd "$root/initrd.img" \
 	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
 	-append "root=/dev/vda rw init=$here/build/init console=ttyS0 quiet loglevel=1 panic=-1 $clock" \

@@ -23,7 +23,7 @@ check() {
 	started=$(date +%s)
 	timeout 900 "$@" >/tmp/output 2>&1
 	status=$?
-	# In emulation, V8 ends Node.js now and then by a check of its own. A fault of ours would do it again.
+	# In emulation, V8 has ended Node.js by a check of its own (boot.sh). A fault of ours would do it again.
 	case $status in
 	133 | 139)
 		tail -n 30 /tmp/output
