@@ -4,14 +4,13 @@
  * cache made by running the commands would depend on the building host. So the functions are compiled without
  * being run: V8 compiles a function when a debugger asks for its breakpoints.
  *
- *     code-cache.ts DIRECTORY     makes the caches of dist/, with the Node that runs this
+ *     code-cache.ts PART...     makes their caches, with the Node that runs this
  *
  * Packages are built like that. It must be the processor's own Node (emulated, if necessary): V8 accepts a
  * cache that the same version made on another processor, and crashes.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
@@ -21,27 +20,46 @@ import { Script } from "node:vm";
  * the short names that esbuild gives to variables are left out: they change with any other function.
  */
 export function headOf(source: string): string {
-	return steady(source).text.slice(0, HEAD_LENGTH);
+	return steady(source).slice(0, HEAD_LENGTH);
 }
 
 const HEAD_LENGTH = 40;
 
-/** A source without what a change elsewhere would change in it; and where each of its characters stands there. */
-export function steady(source: string): { readonly text: string; readonly offsets: readonly number[] } {
-	let text = "";
-	const offsets: number[] = [];
-	for (const { 0: token, index } of source.matchAll(/[\w$]+|[^\w$]/g)) {
-		if (token === "\n") continue;
-		const kept = isGiven(token) && source[index - 1] !== "." ? "_" : token;
-		text += kept;
-		for (let at = 0; at < kept.length; at++) offsets.push(index + at);
-	}
-	return { text, offsets };
+/** A source without what a change elsewhere would change in it. */
+export function steady(source: string): string {
+	return source.replace(GIVEN, (word) => (word === "\n" ? "" : "_"));
 }
 
-/** Whether a word looks like a name from esbuild, which has up to two characters. */
-function isGiven(word: string): boolean {
-	return /^[A-Za-z_$][\w$]?$/.test(word) && !/^(if|in|of|do|as)$/.test(word);
+/** Line ends, and words that look like names from esbuild, which have up to two characters. */
+const GIVEN = /\n|(?<![\w$.])(?!(?:if|in|of|do|as)(?![\w$]))[A-Za-z_$][\w$]?(?![\w$])/g;
+
+/** Maps a place in {@link steady}'s text to the source. */
+class Origins {
+	/** Where the text goes on after a replaced word, and where that is in the source, ascending. */
+	readonly #starts: [inText: number, inSource: number][] = [[0, 0]];
+
+	constructor(source: string) {
+		let removed = 0;
+		for (GIVEN.lastIndex = 0; GIVEN.test(source); ) {
+			const end = GIVEN.lastIndex;
+			const isLineEnd = source[end - 1] === "\n";
+			const isLong = !isLineEnd && /[\w$]/.test(source[end - 2] ?? "");
+			if (!isLineEnd && !isLong) continue;
+			removed++;
+			this.#starts.push([end - removed, end]);
+		}
+	}
+
+	of(inText: number): number {
+		let [low, high] = [0, this.#starts.length - 1];
+		while (low < high) {
+			const middle = (low + high + 1) >> 1;
+			if ((this.#starts[middle]?.[0] ?? 0) <= inText) low = middle;
+			else high = middle - 1;
+		}
+		const [at, from] = this.#starts[low] ?? [0, 0];
+		return from + inText - at;
+	}
 }
 
 /** Begins each function of a part, after its name. It runs when it is loaded. */
@@ -83,6 +101,7 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	// V8 drops bytecode that has not run for a while when it collects garbage, so the same source would give
 	// another cache.
 	setFlagsFromString("--no-flush-bytecode");
+	const places = placesIn(source, hot);
 	const session = new Session();
 	session.connect();
 	const ask = (method: string, params?: object): void => {
@@ -99,7 +118,7 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	const script = new Script(source, { filename: "part" });
 	script.runInThisContext(); // creates the part's object and calls nothing: now the inspector reports the script
 	if (scriptId === undefined) throw new Error("code-cache: the inspector does not tell of the script");
-	for (const [start, end] of placesIn(source, hot)) {
+	for (const [start, end] of places) {
 		ask("Debugger.getPossibleBreakpoints", { start: { scriptId, ...start }, end: { scriptId, ...end } });
 	}
 	ask("Debugger.disable");
@@ -116,12 +135,12 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 function placesIn(source: string, hot: readonly string[]): (readonly [start: Place, end: Place])[] {
 	const lineStarts = [0];
 	for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);
-	const { text, offsets } = steady(source);
+	const [text, origins] = [steady(source), new Origins(source)];
 	const places: [Place, Place][] = [];
-	for (const head of [steady(FUNCTION_HEAD).text, ...hot]) {
+	for (const head of [steady(FUNCTION_HEAD), ...hot]) {
 		const inside = parametersOf(head);
 		for (let at = text.indexOf(head); at >= 0; at = text.indexOf(head, at + 1)) {
-			const offset = offsets[at + inside] ?? 0;
+			const offset = origins.of(at + inside);
 			places.push([placeAt(offset), placeAt(offset + 1)]);
 		}
 	}
@@ -143,11 +162,8 @@ function parametersOf(head: string): number {
 	return /^(async )?[\w$]+=>/.test(head) ? head.indexOf("=>") - 1 : head.indexOf("(") + 1;
 }
 
-const [, script, directory] = process.argv;
-if (script === fileURLToPath(import.meta.url) && directory !== undefined) {
-	const parts = readdirSync(directory)
-		.filter((name) => name.endsWith(".js"))
-		.sort();
-	if (parts.length === 0) throw new Error(`code-cache: there is no part in ${directory}`);
-	for (const name of parts) writeCodeCache(join(directory, name), hotFunctions());
+const [, script, ...files] = process.argv;
+if (script === fileURLToPath(import.meta.url)) {
+	const hot = hotFunctions();
+	for (const file of files) writeCodeCache(file, hot);
 }

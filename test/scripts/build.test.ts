@@ -55,7 +55,7 @@ test("each part is compiled ahead for this Node", () => {
 });
 
 test("the list of functions to compile ahead is that of today's commands", () => {
-	const parts = compiled().map((name) => steady(readFileSync(join(dist(), name), "latin1")).text);
+	const parts = compiled().map((name) => steady(readFileSync(join(dist(), name), "latin1")));
 	const hot = hotFunctions();
 	const unknown = hot.filter((head) => !parts.some((source) => source.includes(head)));
 	// Each change of a function's head leaves an entry behind; a command compiles that function at its start.
