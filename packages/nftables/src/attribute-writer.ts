@@ -4,7 +4,8 @@
  */
 
 const NLA_F_NESTED = 0x8000;
-const HEADER_BYTES = 4;
+/** Type and length, which come before each payload. */
+export const HEADER_BYTES = 4;
 /** For texts of so many characters, the calls of Buffer take longer than the characters. */
 const SHORT = 32;
 
@@ -47,25 +48,25 @@ export class AttributeWriter {
 	}
 
 	u8(value: number): void {
-		fits(value, 0, 0xff);
+		checkWhole(value, 0, 0xff);
 		const at = this.#reserve(1);
 		this.#view.setUint8(at, value);
 	}
 
 	be16(value: number): void {
-		fits(value, 0, 0xffff);
+		checkWhole(value, 0, 0xffff);
 		const at = this.#reserve(2);
 		this.#view.setUint16(at, value);
 	}
 
 	be32(value: number): void {
-		fits(value, 0, 0xffff_ffff);
+		checkWhole(value, 0, 0xffff_ffff);
 		const at = this.#reserve(4);
 		this.#view.setUint32(at, value);
 	}
 
 	signedBe32(value: number): void {
-		fits(value, -0x8000_0000, 0x7fff_ffff);
+		checkWhole(value, -0x8000_0000, 0x7fff_ffff);
 		const at = this.#reserve(4);
 		this.#view.setInt32(at, value);
 	}
@@ -124,7 +125,7 @@ export class AttributeWriter {
 }
 
 /** Throws RangeError. */
-function fits(value: number, least: number, most: number): void {
+export function checkWhole(value: number, least: number, most: number): void {
 	if (!Number.isInteger(value) || value < least || value > most) {
 		throw new RangeError(`${value} is not a whole number from ${least} to ${most}`);
 	}

@@ -3,11 +3,9 @@
  * attribute's payload and read back. {@link attributes} makes a codec from a table of named attributes and
  * writes them in the table's order.
  */
-import type { AttributeWriter } from "./attribute-writer.ts";
+import { type AttributeWriter, HEADER_BYTES } from "./attribute-writer.ts";
 
 const NLA_TYPE_MASK = 0x3fff;
-/** Type and length, which come before each payload. */
-export const HEADER_BYTES = 4;
 
 /**
  * The kernel sent something that this package cannot read: a length that does not fit, or a number without a
@@ -108,7 +106,8 @@ export const raw: Codec<Uint8Array> = {
 	read: (bytes, from, to) => new Uint8Array(bytes.subarray(from, to)),
 };
 
-function numberOf(names: Readonly<Record<string, number>>, name: string): number {
+/** The number of a name. Throws RangeError, with the names that there are. */
+export function numberOf(names: Readonly<Record<string, number>>, name: string): number {
 	const number = Object.hasOwn(names, name) ? names[name] : undefined;
 	if (number === undefined) throw new RangeError(`${name} is none of ${Object.keys(names).join(", ")}`);
 	return number;

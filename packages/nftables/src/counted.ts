@@ -1,4 +1,5 @@
 /** Reads the counters of tables whose rules did not change. It skips the rest of each message. */
+import { HEADER_BYTES } from "./attribute-writer.ts";
 import { be64, eachAttribute, text, UnreadableError } from "./codec.ts";
 import type { Counter } from "./element.ts";
 import { NFGENMSG } from "./uapi.ts";
@@ -20,7 +21,6 @@ export function elementKey(key: Uint8Array): string {
 const RULE = { table: 1, handle: 3, expressions: 4 } as const;
 const EXPRESSION = { data: 2 } as const;
 const COUNTER = { bytes: 1, packets: 2 } as const;
-const HEADER_BYTES = 4;
 /**
  * The name `counter` as two numbers: a comparison of strings would take as long as the rest of the reading.
  */

@@ -68,6 +68,22 @@ export function integerType(bytes: number): DataType {
 	return { name: "integer", id: INTEGER_ID, bytes, order: "network" };
 }
 
+/**
+ * The values in a concatenation, each with its type; a value of another type by itself. Each begins at a multiple of four
+ * bytes.
+ */
+export function partsOf(
+	bytes: Uint8Array,
+	type: DataType,
+): { readonly bytes: Uint8Array; readonly type: DataType }[] {
+	let at = 0;
+	return (type.parts ?? [type]).map((part) => {
+		const from = at;
+		at += (part.bytes + 3) & ~3;
+		return { bytes: bytes.subarray(from, from + part.bytes), type: part };
+	});
+}
+
 export function concatenation(...parts: readonly DataType[]): DataType {
 	return {
 		name: parts.map(({ name }) => name).join(" . "),

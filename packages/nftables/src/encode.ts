@@ -1,7 +1,7 @@
 /** Encodes commands as the netlink messages of one transaction. */
 import { NLM_F } from "@l3dsr/linux";
 import { AttributeWriter } from "./attribute-writer.ts";
-import { type Codec, eachAttribute } from "./codec.ts";
+import { type Codec, eachAttribute, numberOf } from "./codec.ts";
 import { type Command, describeCommand, namesOf } from "./command.ts";
 import type { AnonymousSet } from "./element.ts";
 import { readExpression, writeExpression } from "./expression-codec.ts";
@@ -60,9 +60,7 @@ function addNamed(encoder: Encoder, command: Command, index: number): void {
 
 /** Writes struct nfgenmsg, with which every message begins: the family, the version (0) and no resource. */
 export function writeHeader(writer: AttributeWriter, family: TableId["family"]): void {
-	const number = FAMILIES[family];
-	if (number === undefined) throw new RangeError(`${family} is none of ${Object.keys(FAMILIES).join(", ")}`);
-	writer.be32(number << 24);
+	writer.be32(numberOf(FAMILIES, family) << 24);
 }
 
 class Encoder {

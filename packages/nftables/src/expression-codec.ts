@@ -2,7 +2,7 @@
  * Encodes expressions as netlink attributes and decodes them: NFTA_EXPR_NAME, NFTA_EXPR_DATA and the
  * attributes of each kind.
  */
-import type { AttributeWriter } from "./attribute-writer.ts";
+import { type AttributeWriter, HEADER_BYTES } from "./attribute-writer.ts";
 import {
 	attribute,
 	attributes,
@@ -12,7 +12,6 @@ import {
 	type Codec,
 	eachAttribute,
 	flags,
-	HEADER_BYTES,
 	named,
 	presumed,
 	raw,
@@ -369,7 +368,7 @@ function insideOf(
 		case "target":
 			return inside(expression.kind, xtables, expression);
 		default:
-			throw new RangeError(`there is no expression of kind ${String((expression as Expression).kind)}`);
+			throw new RangeError(`nf_tables has no expression of kind ${String((expression as Expression).kind)}`);
 	}
 }
 

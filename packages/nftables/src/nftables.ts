@@ -329,7 +329,7 @@ export class Nftables implements Disposable {
 function checkGeneration(generation: number | undefined): void {
 	if (generation === undefined || (Number.isInteger(generation) && generation > 0 && generation < 2 ** 32))
 		return;
-	throw new RangeError(`change the ruleset: ${generation} is not a generation, which a snapshot has`);
+	throw new RangeError(`${CHANGING}: ${generation} is not a generation, which a snapshot has`);
 }
 
 function request<W>({ family }: TableId, codec: Codec<W>, value: W): Uint8Array {

@@ -27,7 +27,7 @@ export function refusedCommand(
 	messages: readonly Message[],
 ): NftablesError {
 	if (error.errno === ERRNO.ERESTART) {
-		return new NftablesError("CHANGED", "change the ruleset: something else has changed it meanwhile", {
+		return new NftablesError("CHANGED", `${CHANGING}: something else has changed it meanwhile`, {
 			errno: errnoName(error.errno),
 			hint: "read it again, and decide again",
 			cause: error,

@@ -3,7 +3,7 @@
  * and an end.
  */
 import { sameBytes } from "./bytes.ts";
-import { type DataType, dataTypeOf } from "./data-type.ts";
+import { type DataType, dataTypeOf, partsOf } from "./data-type.ts";
 import type { AnonymousSet, SetElement } from "./element.ts";
 import type { Expression } from "./expression.ts";
 import { VERDICT_TYPE, type WireElement, type WireSet } from "./object-codec.ts";
@@ -132,13 +132,11 @@ function checkElement({ key, last, data }: SetElement, type: DataType, dataType:
 	}
 }
 
-function isReversed(key: Uint8Array, last: Uint8Array, { parts }: DataType): boolean {
-	let at = 0;
-	return (parts ?? [{ bytes: key.length }]).some(({ bytes }) => {
-		const from = at;
-		at += (bytes + 3) & ~3;
-		return Buffer.compare(last.subarray(from, from + bytes), key.subarray(from, from + bytes)) < 0;
-	});
+function isReversed(key: Uint8Array, last: Uint8Array, type: DataType): boolean {
+	const ends = partsOf(last, type);
+	return partsOf(key, type).some(
+		({ bytes }, index) => Buffer.compare(ends[index]?.bytes ?? bytes, bytes) < 0,
+	);
 }
 
 function hex(bytes: Uint8Array): string {

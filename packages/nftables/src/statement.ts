@@ -2,6 +2,7 @@
  * nft(8)'s statements, each as the list of its expressions: `match(field("ip dscp"), "!=", 0)`,
  * `assign(field("ip daddr"), address)`. nft produces the same expressions for the same statement.
  */
+import { checkWhole } from "./attribute-writer.ts";
 import { numberBytes, prefixMask } from "./bytes.ts";
 import { type DataType, dataType, integerType } from "./data-type.ts";
 import type { AnonymousSet, SetElement } from "./element.ts";
@@ -330,10 +331,7 @@ function mask(length: number, bits: Uint8Array, xor: Uint8Array): Expression {
 
 /** Throws RangeError for a number that would reach bits beside the operand's. */
 function checkNumber({ length, shift, mask: bits }: Operand, value: number): void {
-	const most = bits === undefined ? 2 ** (8 * length) - 1 : bits >>> shift;
-	if (!Number.isInteger(value) || value < 0 || value > most) {
-		throw new RangeError(`${value} is not a whole number from 0 to ${most}`);
-	}
+	checkWhole(value, 0, bits === undefined ? 2 ** (8 * length) - 1 : bits >>> shift);
 }
 
 function bytesOf(operand: Operand, value: number): Uint8Array {

@@ -32,8 +32,6 @@ const BASES = { link: 1, network: 2, transport: 3, inner: 4 } as const;
 /** enum byteorder of nft. */
 const BYTE_ORDER = { host: 1, network: 2 } as const;
 
-const BYTE_ORDERS = ["host", "network"] as const;
-
 const LONGEST = 255;
 /** NFTNL_UDATA_COMMENT_MAXLEN: nft(8) refuses longer comments; without the terminating zero. */
 export const COMMENT_BYTES = 128;
@@ -122,7 +120,7 @@ export function decodeSetUserData(bytes: Uint8Array): SetUserData {
 	const [key, data] = isWhole ? [ofKey, ofData] : [];
 	const comment = textOf(entries.get(SET.comment));
 	const wanted = numberOf(entries.get(SET.keyByteOrder));
-	const order = BYTE_ORDERS.find((one) => BYTE_ORDER[one] === wanted);
+	const order = (["host", "network"] as const).find((one) => BYTE_ORDER[one] === wanted);
 	return {
 		...(order === undefined ? {} : { keyOrder: order }),
 		...(numberOf(entries.get(SET.autoMerge)) === 1 ? { autoMerge: true } : {}),

@@ -1,7 +1,7 @@
 /** Verdicts, and the elements of sets, in nft's syntax. */
 
 import { sameBytes } from "../bytes.ts";
-import { type DataType, integerType } from "../data-type.ts";
+import { type DataType, integerType, partsOf } from "../data-type.ts";
 import type { AnonymousSet, SetElement, Verdict } from "../element.ts";
 import { printable } from "../printable.ts";
 import { wordless } from "./held.ts";
@@ -46,13 +46,10 @@ export function elementText(
 
 /** Each part of a concatenation has a range of its own. */
 function rangeText(first: Uint8Array, last: Uint8Array, type: DataType, shift: number): string {
-	let at = 0;
-	const texts = (type.parts ?? [type]).map((part) => {
-		const [low, high] = [first, last].map((one) => one.subarray(at, at + part.bytes));
-		at += (part.bytes + 3) & ~3;
-		if (low === undefined || high === undefined || sameBytes(low, high)) {
-			return valueText(low ?? new Uint8Array(part.bytes), part, shift);
-		}
+	const ends = partsOf(last, type);
+	const texts = partsOf(first, type).map(({ bytes: low, type: part }, index) => {
+		const { bytes: high = low } = ends[index] ?? {};
+		if (sameBytes(low, high)) return valueText(low, part, shift);
 		const wildcard = wildcardText(low, high, part);
 		return wildcard ?? `${boundText(low, part, shift)}-${boundText(high, part, shift)}`;
 	});

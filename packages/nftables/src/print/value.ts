@@ -1,7 +1,7 @@
 /** Prints values of registers in nft(8)'s syntax. */
 
 import { addressText, bytesNumber } from "../bytes.ts";
-import type { DataType } from "../data-type.ts";
+import { type DataType, partsOf } from "../data-type.ts";
 import { printable } from "../printable.ts";
 
 /** Protocols that are words of nft's grammar: nft reads them without /etc/protocols. */
@@ -58,7 +58,11 @@ const DECIMAL_BYTES = 4;
 
 /** Prints a value; the lowest `shift` bits are not part of it. */
 export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string {
-	if (type.parts !== undefined) return concatenated(bytes, type.parts);
+	if (type.parts !== undefined) {
+		return partsOf(bytes, type)
+			.map((part) => valueText(part.bytes, part.type))
+			.join(" . ");
+	}
 	if (
 		(type.name === "ipv4_addr" && bytes.length === 4) ||
 		(type.name === "ipv6_addr" && bytes.length === 16)
@@ -105,15 +109,4 @@ function interfaceText(bytes: Uint8Array): string {
 	const name = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString("utf8");
 	const safe = printable(name).replace(/\*$/, "\\*");
 	return `"${end < 0 ? `${safe}*` : safe}"`;
-}
-
-function concatenated(bytes: Uint8Array, parts: readonly DataType[]): string {
-	let at = 0;
-	return parts
-		.map((part) => {
-			const own = bytes.subarray(at, at + part.bytes);
-			at += (part.bytes + 3) & ~3;
-			return valueText(own, part);
-		})
-		.join(" . ");
 }
