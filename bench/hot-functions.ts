@@ -23,9 +23,6 @@ interface Coverage {
 	}[];
 }
 
-/** Characters of the source that are enough for a head. */
-const LONGEST_HEAD = 200;
-
 enterNetns();
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-hot-"));
@@ -52,7 +49,7 @@ function functionsRun(coverage: string): Set<string> {
 			for (const { ranges } of functions) {
 				const [whole] = ranges;
 				if (whole === undefined || whole.count === 0) continue;
-				const head = headOf(source.slice(whole.startOffset, whole.startOffset + LONGEST_HEAD));
+				const head = headOf(source.slice(whole.startOffset));
 				if (/\(|=>/.test(head) && !head.startsWith('"')) found.add(head); // the parts' own functions are known
 			}
 		}

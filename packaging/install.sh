@@ -40,7 +40,7 @@ mkdir -p "$destdir$home" "$destdir$sbindir"
 # hash seed, and on when it collects garbage, which a process for eight parts need not do.
 unset NODE_COMPILE_CACHE NODE_OPTIONS
 # shellcheck disable=SC2086 # split into the emulator and its options
-find "$destdir$home/dist" -name '*.js' ! -path '*/web/*' -print0 | LC_ALL=C sort -z |
+find "$destdir$home/dist" -maxdepth 1 -name '*.js' -print0 | LC_ALL=C sort -z |
 	xargs -0 -n 8 $emulator "$destdir$home/node" --random-seed=1 --single-threaded-gc scripts/code-cache.ts
 
 # koffi is native code, the only dependency that is not in the bundles.

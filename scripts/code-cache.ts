@@ -16,50 +16,43 @@ import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
 /**
- * The beginning of a function, by which the list names it: long enough to distinguish nearly all of them. Line ends and
- * the short names that esbuild gives to variables are left out: they change with any other function.
+ * The beginning of a function, whose source begins here, as the list has it: long enough to distinguish nearly all of
+ * them, and steady.
  */
 export function headOf(source: string): string {
-	return steady(source).slice(0, HEAD_LENGTH);
+	return steady(source.slice(0, LONGEST_HEAD)).text.slice(0, HEAD_LENGTH);
 }
 
 const HEAD_LENGTH = 40;
+/** More than enough characters of the source for a head. */
+const LONGEST_HEAD = 200;
 
-/** A source without what a change elsewhere would change in it. */
-export function steady(source: string): string {
-	return source.replace(GIVEN, (word) => (word === "\n" ? "" : "_"));
+/**
+ * A source without what changes with any other function: line ends, and the short names that esbuild gives to variables.
+ * `removed`: how much of the text is before each of the characters that were left out, ascending.
+ */
+export function steady(source: string): { readonly text: string; readonly removed: readonly number[] } {
+	const removed: number[] = [];
+	const text = source.replace(GIVEN, (word, at: number) => {
+		const kept = word === "\n" ? "" : "_";
+		if (kept.length < word.length) removed.push(at + kept.length - removed.length);
+		return kept;
+	});
+	return { text, removed };
 }
 
 /** Line ends, and words that look like names from esbuild, which have up to two characters. */
 const GIVEN = /\n|(?<![\w$.])(?!(?:if|in|of|do|as)(?![\w$]))[A-Za-z_$][\w$]?(?![\w$])/g;
 
-/** Maps a place in {@link steady}'s text to the source. */
-class Origins {
-	/** Where the text goes on after a replaced word, and where that is in the source, ascending. */
-	readonly #starts: [inText: number, inSource: number][] = [[0, 0]];
-
-	constructor(source: string) {
-		let removed = 0;
-		for (GIVEN.lastIndex = 0; GIVEN.test(source); ) {
-			const end = GIVEN.lastIndex;
-			const isLineEnd = source[end - 1] === "\n";
-			const isLong = !isLineEnd && /[\w$]/.test(source[end - 2] ?? "");
-			if (!isLineEnd && !isLong) continue;
-			removed++;
-			this.#starts.push([end - removed, end]);
-		}
+/** How many of the ascending numbers are at most `most`. */
+function countUpTo(ascending: readonly number[], most: number): number {
+	let [low, high] = [0, ascending.length];
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if ((ascending[middle] ?? 0) <= most) low = middle + 1;
+		else high = middle;
 	}
-
-	of(inText: number): number {
-		let [low, high] = [0, this.#starts.length - 1];
-		while (low < high) {
-			const middle = (low + high + 1) >> 1;
-			if ((this.#starts[middle]?.[0] ?? 0) <= inText) low = middle;
-			else high = middle - 1;
-		}
-		const [at, from] = this.#starts[low] ?? [0, 0];
-		return from + inText - at;
-	}
+	return low;
 }
 
 /** Begins each function of a part, after its name. It runs when it is loaded. */
@@ -135,25 +128,20 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 function placesIn(source: string, hot: readonly string[]): (readonly [start: Place, end: Place])[] {
 	const lineStarts = [0];
 	for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);
-	const [text, origins] = [steady(source), new Origins(source)];
+	const { text, removed } = steady(source);
 	const places: [Place, Place][] = [];
-	for (const head of [steady(FUNCTION_HEAD), ...hot]) {
+	for (const head of [steady(FUNCTION_HEAD).text, ...hot]) {
 		const inside = parametersOf(head);
 		for (let at = text.indexOf(head); at >= 0; at = text.indexOf(head, at + 1)) {
-			const offset = origins.of(at + inside);
+			const offset = at + inside + countUpTo(removed, at + inside);
 			places.push([placeAt(offset), placeAt(offset + 1)]);
 		}
 	}
 	return places;
 
 	function placeAt(offset: number): Place {
-		let [low, high] = [0, lineStarts.length - 1];
-		while (low < high) {
-			const middle = (low + high + 1) >> 1;
-			if ((lineStarts[middle] ?? 0) <= offset) low = middle;
-			else high = middle - 1;
-		}
-		return { lineNumber: low, columnNumber: offset - (lineStarts[low] ?? 0) };
+		const lineNumber = countUpTo(lineStarts, offset) - 1;
+		return { lineNumber, columnNumber: offset - (lineStarts[lineNumber] ?? 0) };
 	}
 }
 

@@ -105,6 +105,8 @@ export async function bundleParts(
 /** A chunk of esbuild's, and the functions it goes to: those of one group are one. */
 interface Chunk {
 	readonly text: string;
+	/** Of other chunks. */
+	readonly imports: readonly Import[];
 	readonly group: FunctionName;
 	/** The path of its source, of a command or of what import() loads. */
 	readonly entry: string | undefined;
@@ -146,7 +148,12 @@ async function chunksOf(root: string, entries: readonly string[]): Promise<Chunk
 			.sort(([one], [other]) => (one < other ? -1 : 1))
 			.map(([file, text]) => [
 				file,
-				{ text, group: groupOf(needing.get(file) ?? new Set(), groups), entry: sources.get(file) },
+				{
+					text,
+					imports: importsOf(text),
+					group: groupOf(needing.get(file) ?? new Set(), groups),
+					entry: sources.get(file),
+				},
 			]),
 	);
 }
@@ -154,10 +161,10 @@ async function chunksOf(root: string, entries: readonly string[]): Promise<Chunk
 /** A function that is loaded while it loads others would give them nothing. */
 function refuseCycles(chunks: Chunks): void {
 	const needs = new Map<FunctionName, Set<FunctionName>>();
-	for (const { text, group } of chunks.values()) {
+	for (const { imports, group } of chunks.values()) {
 		const others = needs.get(group) ?? new Set();
 		needs.set(group, others);
-		for (const { from } of importsOf(text)) {
+		for (const { from } of imports) {
 			const other = chunks.get(from)?.group;
 			if (other !== undefined && other !== group) others.add(other);
 		}
@@ -176,14 +183,14 @@ function numberExports(chunks: Chunks): ReadonlyMap<string, ReadonlyMap<string, 
 	const next = new Map<FunctionName, number>();
 	const number = (file: string, name: string): void => {
 		const [of, group] = [numbers.get(file), chunks.get(file)?.group];
-		if (of === undefined || group === undefined) throw new Error(`parts: there is no chunk ${file}`);
+		if (of === undefined || group === undefined) throw new Error(`parts: esbuild made no chunk ${file}`);
 		if (of.has(name)) return;
 		of.set(name, next.get(group) ?? 0);
 		next.set(group, (next.get(group) ?? 0) + 1);
 	};
-	for (const [file, { text, group, entry }] of chunks) {
-		if (entry !== undefined) for (const { name } of exportsOf(text)) number(file, name);
-		for (const { from, names } of importsOf(text)) {
+	for (const [file, { text, imports, group, entry }] of chunks) {
+		if (entry !== undefined) for (const { as } of exportsOf(text)) number(file, as);
+		for (const { from, names } of imports) {
 			if (chunks.get(from)?.group !== group) for (const { name } of names) number(from, name);
 		}
 	}
@@ -310,39 +317,53 @@ function asFunction(text: string, entryOf: (file: string) => FunctionName): stri
 			bound.set(specifier, of);
 			if (whole !== undefined) head += `const ${whole}=__load("${specifier}");`;
 			for (const { name, as } of specifiers(names ?? ""))
-				of.push(`${specifier.startsWith(PART) ? name.slice(1) : name}:${as}`);
+				of.push(`${specifier.startsWith(PART) ? placeOf(name) : name}:${as}`);
 			return "";
 		},
 	);
 	for (const [specifier, names] of bound) {
 		if (names.length > 0) head += `const {${names.join(",")}}=__load("${specifier.replace(PART, "")}");\n`;
 	}
-	const exported = exportsOf(rest);
-	const places = exported.toSorted((one, other) => Number(one.name.slice(1)) - Number(other.name.slice(1)));
-	const tail = places.length === 0 ? "" : `__exports.push(${places.map(({ local }) => local).join(",")});`;
+	const exported = exportsOf(rest).toSorted((one, other) => placeOf(one.as) - placeOf(other.as));
+	const tail = exported.length === 0 ? "" : `__exports.push(${exported.map(({ name }) => name).join(",")});`;
 	const body = rest
 		.replace(EXPORT, "")
 		.replace(/\bimport\("\.\/([^"]+)"\)/g, (_, file: string) => `__import("${entryOf(file)}")`);
 	return `${head}${body}${tail}`;
 }
 
+/** The place in its group's array of what `combine` exports as e0, e1 and so on. */
+function placeOf(name: string): number {
+	return Number(name.slice(1));
+}
+
 const EXPORT = /\bexport\s*\{([^}]*)\}\s*;\s*$/;
 
-function exportsOf(text: string): { readonly local: string; readonly name: string }[] {
-	const [, names = ""] = EXPORT.exec(text) ?? [];
-	return specifiers(names).map(({ name, as }) => ({ local: name, name: as }));
+/** `name`: in the scope of the text; `as`: the exported name. */
+function exportsOf(text: string): Specifier[] {
+	return specifiers(EXPORT.exec(text)?.[1] ?? "");
+}
+
+interface Import {
+	readonly from: string;
+	readonly names: readonly Specifier[];
 }
 
 /** The import statements of a chunk, for other chunks. */
-function importsOf(text: string): { readonly from: string; readonly names: ReturnType<typeof specifiers> }[] {
+function importsOf(text: string): Import[] {
 	return [...text.matchAll(/^import \{([^}]*)\} from "\.\/([^"]+)";/gm)].map(([, names = "", from = ""]) => ({
 		from,
 		names: specifiers(names),
 	}));
 }
 
+interface Specifier {
+	readonly name: string;
+	readonly as: string;
+}
+
 /** The names between the braces of an import or export. */
-function specifiers(names: string): { readonly name: string; readonly as: string }[] {
+function specifiers(names: string): Specifier[] {
 	return names
 		.split(",")
 		.map((one) => one.trim())

@@ -1,6 +1,6 @@
 /** The built commands: compiled ahead, and compiled at the start if that is not possible. */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,7 +55,7 @@ test("each part is compiled ahead for this Node", () => {
 });
 
 test("the list of functions to compile ahead is that of today's commands", () => {
-	const parts = compiled().map((name) => steady(readFileSync(join(dist(), name), "latin1")));
+	const parts = compiled().map((name) => steady(readFileSync(join(dist(), name), "latin1")).text);
 	const hot = hotFunctions();
 	const unknown = hot.filter((head) => !parts.some((source) => source.includes(head)));
 	// Each change of a function's head leaves an entry behind; a command compiles that function at its start.
@@ -123,22 +123,30 @@ test("the agent's page contains exactly the files that its document loads", () =
 	);
 });
 
-/** Runs a command in a copy that has only these parts. */
-function runWith(parts: readonly string[], name: string, ...args: readonly string[]): string {
+/** Runs a command in a copy that has only the wanted parts. */
+function runInCopy(
+	isWanted: (part: string) => boolean,
+	name: string,
+	...args: readonly string[]
+): SpawnSyncReturns<string> {
 	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));
 	try {
 		cpSync(copy, kept, { recursive: true, verbatimSymlinks: true });
 		for (const file of readdirSync(join(kept, "dist"))) {
 			const [part = ""] = file.split(".");
-			if (!parts.includes(part)) rmSync(join(kept, "dist", file), { recursive: true });
+			if (!isWanted(part)) rmSync(join(kept, "dist", file), { recursive: true });
 		}
-		const { status, stdout, stderr } = spawnSync(join(kept, "bin", name), args, { encoding: "utf8" });
-		assert.equal(stderr, "");
-		assert.equal(status, 0);
-		return stdout;
+		return spawnSync(join(kept, "bin", name), args, { encoding: "utf8" });
 	} finally {
 		rmSync(kept, { recursive: true });
 	}
+}
+
+function runWith(parts: readonly string[], name: string, ...args: readonly string[]): string {
+	const { status, stdout, stderr } = runInCopy((part) => parts.includes(part), name, ...args);
+	assert.equal(stderr, "");
+	assert.equal(status, 0);
+	return stdout;
 }
 
 test("a command loads only the parts that it needs", () => {
@@ -154,20 +162,12 @@ test("a command loads only the parts that it needs", () => {
 });
 
 test("a command whose code has been replaced while it ran says so", () => {
-	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));
-	try {
-		cpSync(copy, kept, { recursive: true, verbatimSymlinks: true });
-		for (const file of compiled().filter((one) => one.startsWith("iptables.")))
-			rmSync(join(kept, "dist", file));
-		const { status, stderr } = spawnSync(join(kept, "bin", "iptables-daddr"), ["-S"], { encoding: "utf8" });
-		assert.equal(status, 1);
-		assert.match(
-			stderr,
-			/^error\[KERNEL_SYSCALL\]: open .*\/dist\/iptables\.\w+\.js: ENOENT .*\nhint: l3dsr was upgraded or removed/,
-		);
-	} finally {
-		rmSync(kept, { recursive: true });
-	}
+	const { status, stderr } = runInCopy((part) => part !== "iptables", "iptables-daddr", "-S");
+	assert.equal(status, 1);
+	assert.match(
+		stderr,
+		/^error\[KERNEL_SYSCALL\]: open .*\/dist\/iptables\.\w+\.js: ENOENT .*\nhint: l3dsr was upgraded or removed/,
+	);
 });
 
 test("a command ignores the environment's options for Node", () => {
