@@ -17,19 +17,22 @@ wanted() {
 	return 1
 }
 
+attempt() {
+	timeout 900 "$@" >/tmp/output 2>&1
+	status=$?
+}
+
 check() {
 	wanted "$*" || return
 	echo "== $*"
 	started=$(date +%s)
-	timeout 900 "$@" >/tmp/output 2>&1
-	status=$?
+	attempt "$@"
 	# In emulation, V8 has ended Node.js by a check of its own (boot.sh). A fault of ours would do it again.
 	case $status in
 	133 | 139)
 		tail -n 30 /tmp/output
 		echo "Node.js died of signal $((status - 128)): once more"
-		timeout 900 "$@" >/tmp/output 2>&1
-		status=$?
+		attempt "$@"
 		;;
 	esac
 	seconds=$(($(date +%s) - started))

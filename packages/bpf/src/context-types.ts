@@ -31,7 +31,7 @@ export function encodeContextTypes(type: ProgramTypeName): ContextTypes {
 	return { types: btf.encode(), functionInfo, functionId };
 }
 
-/** Of every type of program, the same. */
+/** Id of the program's function: the same for every type of program. */
 export function functionId(): number {
 	return encodeContextTypes("BPF_PROG_TYPE_XDP").functionId;
 }

@@ -36,7 +36,7 @@ export async function changePrograms(
 	using attachments = Attachments.reopen(found.interfaces, found.records);
 	options.memory?.beginChange();
 	const undo: Undo = [];
-	// Imports the compiler, which removing needs not.
+	// Removing programs needs no compiler.
 	const compiler = wanted.size === 0 ? undefined : await import("./interface-change.ts");
 	try {
 		for (const [name, entries] of wanted) {
